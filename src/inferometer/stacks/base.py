@@ -1,0 +1,106 @@
+"""What a serving stack must offer so that load, sessions and reports need not know it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import aiohttp
+from pydantic import BaseModel
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """One request, in the words that all stacks share.
+
+    `prompt` is a list of token ids under the SUT's own tokenizer, or a text where the stack
+    takes no ids. `output_tokens` is forced: the stack must ignore end-of-sequence.
+    """
+
+    prompt: Sequence[int] | str
+    output_tokens: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens as the server counted them; `None` where it does not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cached_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class ServerTimings:
+    """Durations as the server measured them, in seconds; `None` where it does not say."""
+
+    queue_s: float | None = None
+    prefill_s: float | None = None
+    decode_s: float | None = None
+
+
+@dataclass(frozen=True)
+class StreamEvent:
+    """One server-sent event, read.
+
+    `carries_token` tells whether a generated token arrived with it (its text may be empty).
+    """
+
+    carries_token: bool = False
+    text: str = ""
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    timings: ServerTimings | None = None
+    error: str | None = None
+
+
+class Dialect(Protocol):
+    """How one stack's HTTP interface is spoken. Pure: no connection of its own."""
+
+    def request(self, request: GenerationRequest) -> tuple[str, dict[str, Any]]:
+        """Path and JSON body of a streaming generation request."""
+
+    def read_event(self, data: bytes) -> StreamEvent | None:
+        """Read the payload of one `data:` line; `None` for the end marker.
+
+        Raises `ValueError` when the payload is not what the stack documents.
+        """
+
+    async def tokenize(self, http: aiohttp.ClientSession, base_url: str, text: str) -> list[int]:
+        """Token ids of `text` under the served model, without special tokens."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a server is started: the whole command line, its environment, its URL."""
+
+    command: list[str]
+    base_url: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+class Stack(Protocol):
+    """One serving stack: one module, one environment.
+
+    `environment` names `envs/<environment>.txt`, or is `None` for a server that the user runs.
+    """
+
+    name: str
+    environment: str | None
+    settings_model: type[BaseModel]
+    dialect: Dialect
+
+    def launch(self, settings: Any, artifact: Path | None, python: Path, port: int) -> Launch:
+        """The command that serves `artifact` on `port` with `python` of its environment."""
+
+    async def ready(self, http: aiohttp.ClientSession, base_url: str) -> bool:
+        """Whether the server answers and has loaded its model; never raises for "not yet"."""
+
+    async def read_back(
+        self, http: aiohttp.ClientSession, base_url: str, settings: Any
+    ) -> dict[str, Any]:
+        """Settings in force, version and model, as the server itself reports them.
+
+        Raises `UserError` when a setting is not the one that was asked for.
+        """
