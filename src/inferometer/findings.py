@@ -10,8 +10,6 @@ from inferometer import digests
 from inferometer.errors import UserError
 from inferometer.manifest import write_atomically
 
-SCHEMA_VERSION = 1
-
 Scalar = str | int | float | bool | None
 FindingId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.\-]*$")]
 
@@ -134,7 +132,7 @@ class SessionRef(_Frozen):
 class FindingsFile(_Frozen):
     """All that the analysis of one experiment on one machine says."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
     experiment: str
     machine: str
     depth: str
