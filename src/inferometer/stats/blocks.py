@@ -1,0 +1,132 @@
+"""What blocks are made of: variance within and between them, and how many of each to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from inferometer.stats import inputs
+from inferometer.stats.inputs import MIN_BLOCKS, Floats
+from inferometer.stats.intervals import mean_of_blocks
+from inferometer.stats.result import Interval, Result, interval
+
+Blocks = Sequence[ArrayLike] | Mapping[Any, ArrayLike]
+
+
+@dataclass(frozen=True, repr=False)
+class VarianceComponents(Result):
+    """Variance of records inside blocks and between blocks, and what ignoring blocks would do.
+
+    Variances are in the squared unit of the data. `var_between` is the moment estimate, kept at
+    or above 0 (`truncated` says that it was negative). `ci` is Student's over block means,
+    `naive_ci` pools all records; `width_ratio` is naive over right width.
+    """
+
+    grand_mean: float
+    var_within: float | None
+    var_between: float | None
+    icc: float | None
+    design_effect: float | None
+    ci: Interval | None
+    naive_ci: Interval | None
+    width_ratio: float | None
+    block_cv: float | None
+    n_blocks: int
+    n_records: int
+    truncated: bool
+    confidence: float
+    reason: str | None = None
+
+
+def variance_components(blocks: Blocks, confidence: float = 0.95) -> VarianceComponents:
+    """Split the variance of records into within-block and between-block parts.
+
+    Parameters
+    ----------
+    blocks : the records of each block, as a sequence or mapping of samples; sizes may differ.
+
+    Returns
+    -------
+    VarianceComponents
+        ``icc = between/(between + within)`` and ``design_effect = 1 + (n0 - 1) icc`` with n0 the
+        effective block size. Components are None when every block has one record; intervals
+        are None with fewer than 3 blocks.
+
+    Raises
+    ------
+    ValueError
+        Fewer than 2 blocks; an empty block; non-finite values.
+
+    Notes
+    -----
+    Analysis-of-variance estimators: Searle, Casella and McCulloch (1992), sec. 3.6; design
+    effect: Kish (1965), sec. 8.2.
+    """
+    data = inputs.groups("blocks", blocks)
+    inputs.fraction("confidence", confidence)
+    means = np.array([block.mean() for block in data])
+    over_blocks = mean_of_blocks(means, confidence)
+    pooled = np.concatenate(data)
+    within, between, size = _components(data, means)
+    kept = None if between is None else max(between, 0.0)
+    total = None if within is None or kept is None else within + kept
+    icc = kept / total if kept is not None and total else None
+    naive_ci = _pooled_interval(pooled, confidence)
+    return VarianceComponents(
+        grand_mean=float(means.mean()),
+        var_within=within,
+        var_between=kept,
+        icc=icc,
+        design_effect=None if icc is None else 1 + (size - 1) * icc,
+        ci=over_blocks.ci,
+        naive_ci=naive_ci,
+        width_ratio=_width_ratio(naive_ci, over_blocks.ci),
+        block_cv=over_blocks.cv,
+        n_blocks=len(data),
+        n_records=pooled.size,
+        truncated=between is not None and between < 0,
+        confidence=confidence,
+        reason=over_blocks.reason or _why_no_components(within, total),
+    )
+
+
+def _components(data: list[Floats], means: Floats) -> tuple[float | None, float | None, float]:
+    """Return within and between variance and the effective block size n0."""
+    sizes = np.array([block.size for block in data])
+    total, count = int(sizes.sum()), len(data)
+    size = float((total - (sizes**2).sum() / total) / (count - 1))
+    if total == count:
+        return None, None, size
+    squares = sum(
+        float(((block - mean) ** 2).sum()) for block, mean in zip(data, means, strict=True)
+    )
+    within = squares / (total - count)
+    weighted = float((sizes * means).sum() / total)
+    mean_square = float((sizes * (means - weighted) ** 2).sum()) / (count - 1)
+    return within, (mean_square - within) / size, size
+
+
+def _pooled_interval(pooled: Floats, confidence: float) -> Interval | None:
+    if pooled.size < MIN_BLOCKS or inputs.constant(pooled):
+        return None
+    half = float(stats.t.ppf((1 + confidence) / 2, pooled.size - 1))
+    half *= float(pooled.std(ddof=1)) / sqrt(pooled.size)
+    return interval(pooled.mean() - half, pooled.mean() + half)
+
+
+def _width_ratio(naive: Interval | None, right: Interval | None) -> float | None:
+    if naive is None or right is None:
+        return None
+    return (naive[1] - naive[0]) / (right[1] - right[0])
+
+
+def _why_no_components(within: float | None, total: float | None) -> str | None:
+    if within is None:
+        return "one record per block: within and between cannot be told apart"
+    return None if total else "all records are equal: no variance to split"
