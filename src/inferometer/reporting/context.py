@@ -5,13 +5,16 @@ An analysis builds a `ReportContext` and stores `context.stored()`; rendering re
 added latency, the share of wall time inside cells) is a *finding* named in `validity`, not a
 number here.
 
-Texts (a verdict's reason, notes, reasons of set-aside files) reach the report through
-`links.Links.text`, where every number must say where it comes from:
+Texts of findings.json that reach the report (a verdict's reason, `notes` here) go through `links.Links.text`, where every number must say where it comes from:
 
 - `[[finding.id]]` becomes the linked value with its interval; `[[finding.id|value]]`,
   `[[finding.id|interval]]` and `[[finding.id|percent]]` choose another form;
 - `[[=0.05]]` is a number of the design (a margin, an alpha, a level), linked to the design;
 - `` `code` `` is left as it is: names, settings, cell labels.
+
+Reasons of cells, sessions and files that were set aside are plain text: a report links them as
+a whole to the section of the evidence page that lists them. Questions and advice of decisions
+are plain text too; they are printed as code, with the findings they rest on linked below.
 """
 
 from typing import Any, Literal

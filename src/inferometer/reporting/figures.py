@@ -14,9 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import matplotlib as mpl
+from typing import TYPE_CHECKING, Any
 
 from inferometer import digests
 from inferometer.errors import UserError
@@ -33,7 +31,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 WIDTH_IN, HEIGHT_IN, DPI = 7.2, 4.2, 150
 
-_STYLE = {
+_STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same on every machine
     "font.size": 11,
     "axes.titlesize": 12,
@@ -66,9 +64,12 @@ class Estimate:
 @contextmanager
 def style() -> Iterator[None]:
     """The house style, and nothing of the user's own matplotlib settings."""
+    import matplotlib as mpl  # here, so that what only reads findings stays quick
+
+    settings: Any = mpl.rcParams
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
+        settings.update(_STYLE)
         yield
 
 
@@ -105,15 +106,16 @@ def points(
     raw: tuple[Sequence[float], Sequence[float]] | None = None,
     shift: float = 0.0,
 ) -> None:
-    """Points with intervals, over the raw points (one a block) in a lighter tone.
+    """Points with intervals, with the raw points (one a block) as hollow circles.
 
     An open side of an interval is drawn as an arrow; `shift` moves a series sideways so that
     intervals at the same level stay apart.
     """
     colour, marker = PALETTE[series % len(PALETTE)], MARKERS[series % len(MARKERS)]
     if raw is not None:
+        places = [at + shift for at in raw[0]]
         axes.scatter(
-            [at + shift for at in raw[0]], raw[1], s=12, color=colour, alpha=0.3, linewidths=0
+            places, raw[1], s=22, facecolors="none", edgecolors=colour, alpha=0.6, zorder=3
         )
     down = [_arm(e.value, e.low) for e in estimates]
     up = [_arm(e.value, e.high) for e in estimates]

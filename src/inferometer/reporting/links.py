@@ -16,7 +16,7 @@ from inferometer.findings import Finding, FindingsFile
 from inferometer.reporting import numbers
 
 DESIGN, SESSIONS, SET_ASIDE, CELLS = "design", "sessions", "set-aside", "cells"
-SECTIONS = (DESIGN, SESSIONS, SET_ASIDE, CELLS, "findings", "verdicts", "decisions", "software")
+SECTIONS = (DESIGN, SESSIONS, SET_ASIDE, CELLS, "findings", "verdicts", "software")
 """Anchors of the evidence page's own sections; no finding may have one of these names."""
 
 _REFERENCE = re.compile(r"\[\[([^\[\]|]+)(?:\|(\w+))?\]\]")
