@@ -25,6 +25,11 @@ class Result:
             return line
         return f"{type(self).__name__}(\n  " + ",\n  ".join(shown) + ",\n)"
 
+    def brief(self) -> str:
+        """Return the first fields in one line, for a result inside another."""
+        shown = [f"{f.name}={_short(getattr(self, f.name))}" for f in fields(self)[:3]]
+        return f"{type(self).__name__}({', '.join(shown)}, ...)"
+
 
 def interval(low: float, high: float) -> Interval:
     """Return the two ends as plain floats."""
@@ -44,6 +49,8 @@ def _plain(value: Any) -> Any:
 def _short(value: Any) -> str:
     if isinstance(value, (float, np.floating)):
         return f"{value:.6g}"
+    if isinstance(value, Result):
+        return value.brief()
     if isinstance(value, tuple):
         inner = ", ".join(_short(item) for item in value[:12])
         more = f", ... {len(value)} in all" if len(value) > 12 else ""
