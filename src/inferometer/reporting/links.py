@@ -20,7 +20,7 @@ SECTIONS = (DESIGN, SESSIONS, SET_ASIDE, CELLS, "findings", "verdicts", "softwar
 """Anchors of the evidence page's own sections; no finding may have one of these names."""
 
 _REFERENCE = re.compile(r"\[\[([^\[\]|]+)(?:\|(\w+))?\]\]")
-_NUMBER = re.compile(r"\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 class Links:
