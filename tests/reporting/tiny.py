@@ -70,7 +70,8 @@ TEMPLATE = """{% extends "base.md.j2" %}
 | agents | one slot (tokens/s) | two slots (tokens/s) | n |
 |---|---|---|---|
 {% for agents in plan.phases.scaling.agents %}
-| {{ agents }} | {{ cell("one-slot.rate.n" ~ agents) }} | {{ cell("two-slots.rate.n" ~ agents) }} | {{ n("one-slot.rate.n" ~ agents) }} |
+{% set one = "one-slot.rate.n" ~ agents %}
+| {{ agents }} | {{ cell(one) }} | {{ cell("two-slots.rate.n" ~ agents) }} | {{ n(one) }} |
 {% endfor %}
 
 {{ figure("rate", "Rate against agents; bars are intervals.") }}

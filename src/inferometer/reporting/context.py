@@ -5,7 +5,8 @@ An analysis builds a `ReportContext` and stores `context.stored()`; rendering re
 added latency, the share of wall time inside cells) is a *finding* named in `validity`, not a
 number here.
 
-Texts of findings.json that reach the report (a verdict's reason, `notes` here) go through `links.Links.text`, where every number must say where it comes from:
+Texts of findings.json that reach the report (a verdict's reason, `notes` here) go through
+`links.Links.text`, where every number must say where it comes from:
 
 - `[[finding.id]]` becomes the linked value with its interval; `[[finding.id|value]]`,
   `[[finding.id|interval]]` and `[[finding.id|percent]]` choose another form;
