@@ -1,0 +1,181 @@
+"""The streaming client: one request in, one record out, a time stamp for every token.
+
+One pool of connections serves all agents of a session. Time is read once for each piece that
+arrives from the socket, before anything in it is parsed.
+"""
+
+import asyncio
+import json
+import time
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from yarl import URL
+
+from inferometer.load.reading import Outcome, Reading
+from inferometer.records import Record
+from inferometer.stacks.base import Dialect, GenerationRequest
+
+IDLE_CONNECTION_S = 4.0
+"""Idle connections are dropped before a server does: many close theirs after 5 s, and a request
+that meets such a closing connection fails for no fault of the server."""
+
+AFTER_END_S = 1.0
+"""How long a server may keep the connection after the end marker before it is not reused."""
+
+ERROR_TEXT_BYTES = 300
+
+
+class StreamingClient:
+    """Send streaming generation requests to one server and time their tokens.
+
+    Parameters
+    ----------
+    base_url
+        Scheme, host and port; an IP address, so that no name is looked up.
+    dialect
+        How the stack's interface is spoken.
+    timeout_s
+        Limit for a whole request, from sending to the end of the stream.
+    clock_origin
+        The `time.monotonic()` value that all times of the records count from.
+    """
+
+    def __init__(
+        self, base_url: str, dialect: Dialect, *, timeout_s: float, clock_origin: float
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.dialect = dialect
+        self.timeout_s = timeout_s
+        self.clock_origin = clock_origin
+        self._http: aiohttp.ClientSession | None = None
+        self._in_flight = 0
+        self._urls: dict[str, URL] = {}
+
+    async def __aenter__(self) -> Self:
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, ttl_dns_cache=None, keepalive_timeout=IDLE_CONNECTION_S
+            ),
+            timeout=aiohttp.ClientTimeout(),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # a compressed stream would arrive in other pieces than the server wrote
+            headers={"Accept-Encoding": "identity", "Accept": "text/event-stream"},
+            auto_decompress=False,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.http.close()
+        self._http = None
+
+    @property
+    def http(self) -> aiohttp.ClientSession:
+        """The pool; only inside `async with`."""
+        if self._http is None:
+            raise RuntimeError("StreamingClient: use it inside 'async with'")
+        return self._http
+
+    @property
+    def in_flight(self) -> int:
+        """Requests sent and not yet ended."""
+        return self._in_flight
+
+    def now(self) -> float:
+        """Seconds on the monotonic clock since `clock_origin`."""
+        return time.monotonic() - self.clock_origin
+
+    async def generate(
+        self,
+        request: GenerationRequest,
+        *,
+        agent: int,
+        sequence: int,
+        scheduled_s: float | None = None,
+    ) -> Record:
+        """Send one request, read its stream, and return its record.
+
+        Whatever goes wrong with the request is in the record's `status` and `error`; only
+        cancellation raises.
+        """
+        path, body = self.dialect.request(request)
+        url = self._urls.setdefault(path, URL(self.base_url + path))
+        payload = json.dumps(body, separators=(",", ":")).encode()
+        reading = Reading(self.dialect)
+        others = self._in_flight
+        self._in_flight += 1
+        sent = time.monotonic()
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                outcome = await self._exchange(url, payload, reading)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            outcome = self._fault(error, reading)
+        finally:
+            self._in_flight -= 1
+        if outcome.status == "ok":
+            outcome = reading.verdict(request.output_tokens)
+        return {
+            "kind": "request",
+            "agent": agent,
+            "sequence": sequence,
+            "seed": request.seed,
+            "scheduled_s": None if scheduled_s is None else round(scheduled_s, 6),
+            "sent_s": round(sent - self.clock_origin, 6),
+            "in_flight_at_send": others,
+            "prompt_tokens_asked": None if isinstance(request.prompt, str) else len(request.prompt),
+            "output_tokens_asked": request.output_tokens,
+            **reading.fields(sent, self.clock_origin),
+            "status": outcome.status,
+            "error": outcome.error,
+        }
+
+    async def _exchange(self, url: URL, payload: bytes, reading: Reading) -> Outcome:
+        """Post and read up to the end marker, or to what breaks the stream."""
+        headers = {"Content-Type": "application/json"}
+        async with self.http.post(url, data=payload, headers=headers) as response:
+            if response.status != 200:
+                text = (await response.content.read(ERROR_TEXT_BYTES)).decode(errors="replace")
+                response.close()
+                return Outcome("http_error", f"HTTP {response.status}: {text.strip()}")
+            read = response.content.readany
+            while chunk := await read():
+                stamp = time.monotonic()
+                failure = reading.take(chunk, stamp)
+                if failure:
+                    response.close()  # the rest of this stream is of no use
+                    return failure
+                if reading.ended_at is not None:
+                    await _drain(response)
+                    return Outcome("ok")
+            return reading.finish(time.monotonic())
+
+    def _fault(self, error: Exception, reading: Reading) -> Outcome:
+        """The outcome that an exception stands for."""
+        if reading.ended_at is not None:
+            return Outcome("ok")  # the answer was complete; only the connection was lost after it
+        text = f"{type(error).__name__}: {error}".rstrip(": ")[:ERROR_TEXT_BYTES]
+        if isinstance(error, TimeoutError):
+            return Outcome("timeout", f"no end of the answer within {self.timeout_s:g} s")
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return Outcome("refused", text)
+        if isinstance(
+            error, aiohttp.ServerDisconnectedError | aiohttp.ClientPayloadError | OSError
+        ):
+            return Outcome("disconnected", text)
+        return Outcome("bad_response", text)
+
+
+async def _drain(response: aiohttp.ClientResponse) -> None:
+    """Read what follows the end marker, so that the connection can be used again."""
+    try:
+        async with asyncio.timeout(AFTER_END_S):
+            while await response.content.readany():
+                pass
+    except TimeoutError:
+        response.close()

@@ -1,0 +1,90 @@
+"""The open loop: requests leave at scheduled times, however busy the server is.
+
+None is dropped and none waits for another. Latency counts from the scheduled time, so that a
+stalled server, or a late client, cannot hide the wait it caused.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from inferometer.load.client import StreamingClient
+from inferometer.load.pauses import frozen_heap
+from inferometer.load.prompts import PromptSource
+from inferometer.records import Record
+from inferometer.stacks.base import GenerationRequest
+
+LEAD_S = 0.02
+"""Between the start of the loop and time 0 of its schedule."""
+
+
+@dataclass(frozen=True)
+class OpenLoopResult:
+    """What an open loop did; `start_s`, time 0 of the schedule, is on the client's clock."""
+
+    start_s: float
+    requests: int
+    failed: int
+    lag_p50_s: float
+    lag_p99_s: float
+
+
+def constant_schedule(rate_per_s: float, count: int) -> list[float]:
+    """`count` send times in seconds from 0, evenly spaced."""
+    return [number / rate_per_s for number in range(count)]
+
+
+def poisson_schedule(rate_per_s: float, count: int, seed: int | str) -> list[float]:
+    """`count` send times in seconds with exponential gaps of mean 1/rate, seeded."""
+    rng = random.Random(f"{seed}/poisson")
+    times, now = [], 0.0
+    for _ in range(count):
+        now += rng.expovariate(rate_per_s)
+        times.append(now)
+    return times
+
+
+async def run(
+    client: StreamingClient,
+    prompts: PromptSource,
+    schedule_s: Sequence[float],
+    *,
+    prompt_tokens: int,
+    output_tokens: int,
+    first_index: int,
+    on_record: Callable[[Record], None],
+) -> OpenLoopResult:
+    """Send a request at each scheduled time and await all of them.
+
+    Each record has agent 0, `scheduled_s` on the client's clock, and `lag_s`, by how much it
+    was sent late. `schedule_s` ascends and is not empty. What `on_record` raises ends the loop.
+    """
+    lags: list[float] = []
+    failed = 0
+
+    async def send(sequence: int, request: GenerationRequest, scheduled_s: float) -> None:
+        nonlocal failed
+        record = await client.generate(request, agent=0, sequence=sequence, scheduled_s=scheduled_s)
+        record["lag_s"] = round(record["sent_s"] - scheduled_s, 6)
+        lags.append(record["lag_s"])
+        failed += record["status"] != "ok"
+        on_record(record)
+
+    with frozen_heap():
+        start_s = client.now() + LEAD_S
+        try:
+            async with asyncio.TaskGroup() as sends:
+                for sequence, offset_s in enumerate(schedule_s):
+                    index = first_index + sequence
+                    # made before its time has come: only sending is left to do then
+                    prompt = prompts.prompt(prompt_tokens, index)
+                    request = GenerationRequest(prompt, output_tokens, seed=index)
+                    await asyncio.sleep(max(0.0, start_s + offset_s - client.now()))
+                    sends.create_task(send(sequence, request, start_s + offset_s))
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+    lag_p50_s, lag_p99_s = np.quantile(lags, [0.5, 0.99])
+    return OpenLoopResult(round(start_s, 6), len(lags), failed, float(lag_p50_s), float(lag_p99_s))
