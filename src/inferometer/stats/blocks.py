@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import ceil, sqrt
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,21 @@ class VarianceComponents(Result):
     n_records: int
     truncated: bool
     confidence: float
+    reason: str | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class Plan(Result):
+    """Kalibera-Jones plan; levels count from the lowest (requests) to the highest (blocks).
+
+    `variances` are the unbiased components T^2, `raw_variances` the S^2 that still contain the
+    levels below. `repetitions` has one entry per level but the highest.
+    """
+
+    mean: float
+    variances: tuple[float, ...]
+    raw_variances: tuple[float, ...]
+    repetitions: tuple[int | None, ...]
     reason: str | None = None
 
 
@@ -94,6 +109,61 @@ def variance_components(blocks: Blocks, confidence: float = 0.95) -> VarianceCom
         confidence=confidence,
         reason=over_blocks.reason or _why_no_components(within, total),
     )
+
+
+def plan(pilot: ArrayLike, costs: Sequence[float]) -> Plan:
+    """Give the repetitions per level that buy the narrowest interval for the time spent.
+
+    Parameters
+    ----------
+    pilot : balanced pilot values; the first axis counts the highest level (blocks), the last the
+        lowest (requests); two or more axes, each at least 2 long.
+    costs : cost of one more repetition at each level, lowest first, one per axis, in any one
+        unit: the request itself, then what a block adds (start, warm-up).
+
+    Returns
+    -------
+    Plan
+        Optimal repetitions inside one unit of the level above, for every level but the highest
+        (which takes what time is left); None, with a reason, where the level above adds no
+        variance, so that repeating below it is free of loss.
+
+    Raises
+    ------
+    ValueError
+        An unbalanced pilot, too few values, costs not above 0 or of the wrong number.
+
+    Notes
+    -----
+    Kalibera and Jones (2013), ISMM, 63-74, secs. 6.2 and 6.3.
+    """
+    values = np.asarray(pilot, dtype=np.float64)
+    if values.ndim < 2 or min(values.shape) < 2:
+        raise ValueError("pilot: needs 2 or more levels (axes), each with at least 2 repetitions")
+    if not np.isfinite(values).all():
+        raise ValueError("pilot: every value must be finite")
+    prices = inputs.positive_sample("costs", costs)
+    if prices.size != values.ndim:
+        raise ValueError(f"costs: needs one cost per level, {values.ndim}, got {prices.size}")
+    raw: list[float] = []
+    unbiased: list[float] = []
+    means, from_below = values, 0.0
+    for repeats in reversed(values.shape):
+        raw.append(float(means.var(axis=-1, ddof=1).mean()))
+        unbiased.append(raw[-1] - from_below)
+        means, from_below = means.mean(axis=-1), raw[-1] / repeats
+    repetitions = tuple(
+        _optimal(prices[i + 1] / prices[i], unbiased[i], unbiased[i + 1])
+        for i in range(values.ndim - 1)
+    )
+    reason = "a level adds no variance of its own" if None in repetitions else None
+    return Plan(float(values.mean()), tuple(unbiased), tuple(raw), repetitions, reason)
+
+
+def _optimal(cost_ratio: float, below: float, above: float) -> int | None:
+    if above <= 0:
+        return None
+    return max(1, ceil(sqrt(cost_ratio * max(below, 0.0) / above)))
 
 
 def _components(data: list[Floats], means: Floats) -> tuple[float | None, float | None, float]:
