@@ -103,14 +103,21 @@ class Gates(_Section):
 
 
 class Hypothesis(_Section):
-    """A statement declared before the data, and the test that decides it."""
+    """A statement declared before the data, and the test that decides it.
+
+    `test` names a function of the experiment's analysis; `margin` is an equivalence margin as a
+    ratio, `low` and `high` are the bounds that the statement speaks of.
+    """
 
     statement: str
     published: str | None = None
     test: str
     family: str
+    sut: str | None = None
     alpha: float = Field(default=0.05, gt=0, lt=1)
     margin: float | None = Field(default=None, gt=0)
+    low: float | None = None
+    high: float | None = None
 
 
 class Cell(_Section):

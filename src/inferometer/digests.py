@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ def of_data(data: Any) -> str:
     return of_bytes(canonical(data))
 
 
-def of_code(*roots: Path, search: Path) -> str:
+def of_code(*roots: Path, search: Path, leave_out: Sequence[str] = ()) -> str:
     """Digest of the code that Python files import, comments and formatting left out.
 
     Parameters
@@ -40,6 +41,8 @@ def of_code(*roots: Path, search: Path) -> str:
         Python files where the step starts.
     search
         The folder that holds the package `inferometer`; only its modules are followed.
+    leave_out
+        Modules of the package (`progress`, `artifacts`) that are not followed.
 
     Snakemake notices neither an edited imported module nor one behind it, so a step's rule
     passes this digest as a parameter. Docstrings count as comments.
@@ -53,6 +56,8 @@ def of_code(*roots: Path, search: Path) -> str:
         normal, imports = _normalised(path, path.stat().st_mtime_ns)
         seen[path] = normal
         for name in imports:
+            if ([*name.split("."), ""])[1] in leave_out:
+                continue
             waiting.extend(_module_files(name, search))
     # The contents alone, in path order: a checkout elsewhere has the same digest.
     return of_data([seen[path] for path in sorted(seen, key=lambda p: p.as_posix())])

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,8 @@ from inferometer.design import Depth, Design
 from inferometer.errors import UserError
 
 SESSION = re.compile(r"^\d{2,}$")
+ANALYSIS_PARTS = {"analyse": ("verdicts", "draw")}
+"""Modules of an experiment's folder that its analysis is divided into, where it is long."""
 SOURCE = Path(__file__).parents[1]
 """The folder that holds the package `inferometer`."""
 
@@ -48,11 +51,16 @@ class Experiment:
         spec.loader.exec_module(module)
         return module
 
-    def code_digest(self, step: str, *modules: str) -> str:
-        """Digest of the code of a step: its file here, library modules, and what they import."""
+    def code_digest(self, step: str, *modules: str, leave_out: Sequence[str] = ()) -> str:
+        """Digest of the code of a step: its file here, library modules, and what they import.
+
+        `leave_out` are modules of the package that are not followed.
+        """
+        own = [self.folder / f"{name}.py" for name in (step, *ANALYSIS_PARTS.get(step, ()))]
         library = [SOURCE.joinpath(*name.split(".")).with_suffix(".py") for name in modules]
-        own = self.folder / f"{step}.py"
-        return digests.of_code(*([own] if own.is_file() else []), *library, search=SOURCE)
+        return digests.of_code(
+            *(p for p in own if p.is_file()), *library, search=SOURCE, leave_out=leave_out
+        )
 
 
 def results_name(experiment: str, depth: str) -> str:
@@ -64,6 +72,12 @@ def parse_results_name(name: str) -> tuple[str, str]:
     """(experiment, depth) of a results folder's name."""
     experiment, _, depth = name.partition("-")
     return experiment, depth or "standard"
+
+
+def names(root: Path) -> list[str]:
+    """Ids of the experiments of a repository, from the names of their folders."""
+    folders = (root / "experiments").glob(f"*/{designs.DESIGN_FILE}")
+    return sorted(path.parent.name.partition("_")[0] for path in folders)
 
 
 def find(root: Path, config: Config | None = None) -> dict[str, Experiment]:
@@ -81,14 +95,3 @@ def find(root: Path, config: Config | None = None) -> dict[str, Experiment]:
             raise UserError(f"{path}: experiment {design.experiment!r} is declared twice")
         found[design.experiment] = Experiment(design.experiment, path.parent, design)
     return found
-
-
-def get(root: Path, name: str, config: Config | None = None) -> Experiment:
-    """One experiment by id; `UserError` lists the ones that exist."""
-    found = find(root, config)
-    if name not in found:
-        raise UserError(
-            f"{name}: no such experiment under {root / 'experiments'}; "
-            f"there are: {', '.join(found) or 'none'}"
-        )
-    return found[name]

@@ -43,9 +43,11 @@ def cells(observations: pd.DataFrame, factors: list[str]) -> pd.DataFrame:
     """
     keys = ["sut", "block", "cell", "phase", *factors]
     valid = observations[observations["cell_valid"]]
-    means = timings(observations).groupby(["sut", "block", "cell"], observed=True)[
-        [*SECONDS, "server_rate", "request_rate"]
-    ].mean()
+    means = (
+        timings(observations)
+        .groupby(["sut", "block", "cell"], observed=True)[[*SECONDS, "server_rate", "request_rate"]]
+        .mean()
+    )
     rows = []
     for key, group in valid.groupby(keys, observed=True, sort=True):
         row = dict(zip(keys, key, strict=True))

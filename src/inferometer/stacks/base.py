@@ -89,7 +89,9 @@ class Stack(Protocol):
     name: str
     environment: str | None
     settings_model: type[BaseModel]
-    dialect: Dialect
+
+    def dialect(self, settings: Any) -> Dialect:
+        """How a server with these settings is spoken to."""
 
     def launch(self, settings: Any, artifact: Path | None, python: Path, port: int) -> Launch:
         """The command that serves `artifact` on `port` with `python` of its environment."""

@@ -1,0 +1,85 @@
+"""The command line: one verb for each stage, usable with and without Snakemake."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+
+from inferometer import __version__
+from inferometer.errors import UserError
+
+VERBS: dict[str, tuple[str, str]] = {
+    # verb -> (module with add_arguments and a runner, one line of help), in the order of use
+    "machine": ("inferometer.machine", "show this machine's fingerprint, id and readings"),
+    "calibrate": ("inferometer.load.calibration", "measure the load client's own error"),
+    "environment": ("inferometer.stages.environment", "make the environment of a stack"),
+    "fetch": ("inferometer.stages.fetch", "bring an artifact into the cache and verify it"),
+    "measure": ("inferometer.stages.measure", "measure one session (one block of one SUT)"),
+    "tidy": ("inferometer.tidy", "turn sealed raw files into observations.parquet"),
+    "analyse": ("inferometer.analysis", "turn observations into findings and figures"),
+    "report": ("inferometer.stages.report", "render a report from findings"),
+    "trace": ("inferometer.audit.trace", "follow a number of a report down to its raw records"),
+    "audit": ("inferometer.audit.verify", "recompute and verify every committed report"),
+    "stats-check": (
+        "inferometer.stats.check",
+        "simulate coverage and error rates of the statistics",
+    ),
+    "claims": ("inferometer.claims.cli", "check the published claims and render their verdicts"),
+}
+
+EPILOG = """\
+The usual way is Snakemake, which calls these verbs in order:
+  snakemake reports/tr129.md                          measure here, analyse, report
+  snakemake reports/tr129.md --config depth=quick     a first look in three minutes
+Without the machine that measured:
+  inferometer trace reports/tr129.md llamacpp-serial.serial_fraction
+  inferometer audit
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; a user's mistake is one message on stderr and exit status 1."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser(words)
+    args = parser.parse_args(words)
+    try:
+        return args.run(args)
+    except UserError as error:
+        print(f"inferometer: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "inferometer: interrupted; what was measured is kept, run again to go on",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:
+        return 0
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="inferometer",
+        description="Measure local LLM inference and trace every reported number to raw records.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"inferometer {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    for name, (module, summary) in VERBS.items():
+        sub = verbs.add_parser(
+            name, help=summary, description=summary[0].upper() + summary[1:] + "."
+        )
+        if name == chosen:  # only its own module is imported, so that each verb starts quickly
+            loaded = importlib.import_module(module)
+            loaded.add_arguments(sub)
+            runner: Callable[[argparse.Namespace], int] = getattr(
+                loaded, "run_command", getattr(loaded, "run", None)
+            )
+            sub.set_defaults(run=runner)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

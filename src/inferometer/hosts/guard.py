@@ -1,0 +1,95 @@
+"""Run one server so that nothing of it survives us: `python guard.py COMMAND...`.
+
+Standard library only. Its standard input is a pipe from the measuring process: when that pipe
+closes, whatever the reason (even `kill -9`), the server and everything it started is killed.
+Should this guard itself be killed, the kernel kills the server (Linux).
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+GRACE_S = 3.0
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _prepare_child() -> None:
+    os.setsid()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _children() -> list[int]:
+    """Every descendant, also those that changed their process group (Linux)."""
+    mine = {os.getpid()}
+    found: list[int] = []
+    try:
+        names = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        table = [(int(name), _parent(name)) for name in names]
+    except OSError:
+        return []
+    grown = True
+    while grown:
+        grown = False
+        for pid, parent in table:
+            if parent in mine and pid not in mine:
+                mine.add(pid)
+                found.append(pid)
+                grown = True
+    return found
+
+
+def _parent(pid: str) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _end(server: subprocess.Popen) -> None:
+    """Ask the server to stop, then kill all that is left."""
+    if server.poll() is None:
+        server.terminate()
+        deadline = time.monotonic() + GRACE_S
+        while server.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+    for pid in [*_children(), server.pid]:
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    server.poll()
+
+
+def main() -> int:
+    """Start the command, wait for it or for our parent's end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the measuring process decides, not the terminal
+    signal.signal(signal.SIGTERM, lambda *_: os.close(0))
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, preexec_fn=_prepare_child)
+
+    def watch() -> None:
+        with suppress(OSError):
+            while os.read(0, 64):
+                pass
+        _end(server)
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
+    code = server.wait()
+    _end(server)
+    return code if code >= 0 else 128 - code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

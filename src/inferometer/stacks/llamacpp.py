@@ -1,0 +1,103 @@
+"""llama.cpp's own server, from the xllamacpp wheel, in an environment of its own."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import aiohttp
+from pydantic import BaseModel, ConfigDict, Field
+
+from inferometer.errors import UserError
+from inferometer.stacks.base import Launch
+from inferometer.stacks.openai import OpenAIDialect
+
+HOST = Path(__file__).parents[1] / "hosts" / "llamacpp_server.py"
+
+
+class LlamaCppSettings(BaseModel):
+    """Settings of one llama.cpp server.
+
+    `slots` requests are decoded together (1 is a serial server); each has `context_per_slot`
+    tokens of KV cache. `threads` None means one per core that this process may use.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slots: int = Field(ge=1)
+    context_per_slot: int = Field(ge=16)
+    threads: int | None = Field(default=None, ge=1)
+    continuous_batching: bool = True
+    prefix_cache: bool = False
+    batch: int = Field(default=2048, ge=1)
+    micro_batch: int = Field(default=512, ge=1)
+    gpu_layers: int = Field(default=0, ge=0)
+    kv_type: Literal["f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0"] = "f16"
+
+
+class LlamaCpp:
+    """The ready-made llama.cpp server; see `Stack` for the methods."""
+
+    name = "llamacpp"
+    environment: str | None = "llamacpp"
+    settings_model: type[BaseModel] = LlamaCppSettings
+
+    def dialect(self, settings: Any) -> OpenAIDialect:
+        """Forced output length; the prompt cache as the settings say."""
+        return OpenAIDialect(extra={"ignore_eos": True, "cache_prompt": settings.prefix_cache})
+
+    def launch(self, settings: Any, artifact: Path | None, python: Path, port: int) -> Launch:
+        """One JSON argument carries every setting, so the command line says it all."""
+        if artifact is None:
+            raise UserError("llamacpp: a SUT of this stack needs an artifact")
+        threads = settings.threads or len(os.sched_getaffinity(0))
+        options = settings.model_dump() | {
+            "threads": threads,
+            "model": str(artifact),
+            "host": "127.0.0.1",
+            "port": port,
+        }
+        command = [str(python), str(HOST), json.dumps(options)]
+        return Launch(command=command, base_url=f"http://127.0.0.1:{port}")
+
+    async def ready(self, http: aiohttp.ClientSession, base_url: str) -> bool:
+        """`/health` answers 200 once the model is loaded."""
+        try:
+            async with http.get(base_url + "/health") as answer:
+                return answer.status == 200
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
+
+    async def read_back(
+        self, http: aiohttp.ClientSession, base_url: str, settings: Any
+    ) -> dict[str, Any]:
+        """Slots and context from `/props` and `/slots`, model facts from `/v1/models`."""
+        props = await _get(http, base_url + "/props")
+        slots = await _get(http, base_url + "/slots")
+        models = await _get(http, base_url + "/v1/models")
+        seen = {
+            "slots": props.get("total_slots"),
+            "slots_listed": len(slots),
+            "context_per_slot": sorted({slot.get("n_ctx") for slot in slots}),
+            "model_ftype": props.get("model_ftype"),
+            "model_meta": models["data"][0].get("meta"),
+            "server_build": props.get("build_info"),
+        }
+        asked = {
+            "slots": settings.slots,
+            "slots_listed": settings.slots,
+            "context_per_slot": [settings.context_per_slot],
+        }
+        for name, value in asked.items():
+            if seen[name] != value:
+                raise UserError(
+                    f"llamacpp: asked for {name} = {value}, the server runs with {seen[name]}; "
+                    "llama.cpp rounds the context up to its block size: use a multiple of 256"
+                )
+        return seen
+
+
+async def _get(http: aiohttp.ClientSession, url: str) -> Any:
+    async with http.get(url) as answer:
+        answer.raise_for_status()
+        return await answer.json(content_type=None)

@@ -1,0 +1,1 @@
+"""Command-line stages that only join pieces of the library."""

@@ -1,0 +1,168 @@
+"""What one run of the workflow selects: machine, depth, sessions, and what they depend on."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inferometer import config as configuration
+from inferometer import digests, environments, experiments, machine, manifest, tidy
+from inferometer.design import Design
+from inferometer.errors import UserError
+from inferometer.experiments import Experiment
+from inferometer.stacks.registry import stack_of
+from inferometer.stages.repository import Repository
+
+NOT_MEASURING = (
+    *("progress", "provenance", "machine", "manifest", "records", "digests", "errors"),
+    *("lock", "config", "design", "experiments", "environments", "artifacts", "findings"),
+)
+"""Modules that decide how a session is shown, stored or found, but not what it measures: an
+edit there re-measures nothing."""
+
+TEMPLATES = Path(__file__).parents[1] / "reporting" / "templates"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The configuration's choice on this machine; the workflow's rules ask it for their inputs."""
+
+    repository: Repository
+    here: str
+
+    @property
+    def machine(self) -> str:
+        """The machine whose evidence is used."""
+        chosen = self.repository.config.machine
+        return self.here if chosen == "auto" else chosen
+
+    @property
+    def measurable(self) -> bool:
+        """Whether this run may measure: only on the machine itself."""
+        return self.machine == self.here
+
+    def results(self, name: str) -> Path:
+        """The results folder of an experiment at the chosen depth, from the root."""
+        return self._experiment(name).results(Path(), self.machine, self.repository.config.depth)
+
+    def sessions(self, name: str) -> list[Path]:
+        """Raw files that the tidy table is made of, in the order of measuring.
+
+        On another machine's evidence: those that are there; `UserError` when there are none.
+        """
+        if not self.measurable:
+            return self._existing(name)
+        return [self.raw(name, sut, block) for sut, block in self._order(name)]
+
+    def raw(self, name: str, sut: str, block: int) -> Path:
+        """The raw file of one session, from the root."""
+        depth = self.repository.config.depth
+        return self._experiment(name).raw(Path(), self.machine, depth, sut, block)
+
+    def previous(self, name: str, sut: str, block: int) -> list[Path]:
+        """The session measured before this one: the chain keeps SUTs interleaved."""
+        order = self._order(name)
+        index = order.index((sut, block))
+        return [self.raw(name, *order[index - 1])] if index else []
+
+    def environments(self, name: str, sut: str) -> list[str]:
+        """Markers of the environments that a SUT's servers need."""
+        stacks = [stack for stack, _, _ in self._members(name, sut) if stack]
+        return sorted({f".envs/{stack}/{environments.MARKER}" for stack in stacks})
+
+    def artifacts(self, name: str, sut: str) -> list[str]:
+        """Markers of the artifacts that a SUT's servers need."""
+        names = [artifact for _, artifact, _ in self._members(name, sut) if artifact]
+        return sorted({f".inferometer/artifacts/{artifact}.json" for artifact in names})
+
+    def measured_by(self, name: str, sut: str) -> str:
+        """Digest of everything whose change must re-measure a SUT."""
+        experiment = self._experiment(name)
+        root = self.repository.root
+        catalog = self.repository.catalog
+        content: dict[str, Any] = {
+            "design": experiment.design.measurement_digest(sut, self.repository.config.depth),
+            "code": self._measuring_code(name, sut),
+            "environments": [
+                environments.lock_digest(root, stack)
+                for stack, _, _ in self._members(name, sut)
+                if stack
+            ],
+            "artifacts": [
+                catalog.artifact(artifact).sha256
+                for _, artifact, _ in self._members(name, sut)
+                if artifact
+            ],
+        }
+        if self.repository.config.strict:
+            content["software"] = digests.of_data(machine.software())
+        return digests.of_data(content)
+
+    def overrides(self) -> str:
+        """An option that hands a changed configuration on to the verb; empty without a change."""
+        config = self.repository.config
+        known = experiments.names(self.repository.root)
+        stored = configuration.load(self.repository.root / configuration.CONFIG_FILE, known=known)
+        if (config.experiments, config.artifacts) == (stored.experiments, stored.artifacts):
+            return ""
+        content = config.model_dump(mode="json", include={"experiments", "artifacts"})
+        return f"--overrides '{json.dumps(content)}'"
+
+    def design(self, name: str) -> Design:
+        """The design of an experiment."""
+        return self._experiment(name).design
+
+    def template(self, name: str) -> Path:
+        """The report template of an experiment, from the root."""
+        return self._experiment(name).folder.relative_to(self.repository.root) / "report.md.j2"
+
+    def shared_templates(self) -> str:
+        """Digest of the templates that all reports extend."""
+        return digests.of_data([digests.of_file(p) for p in sorted(TEMPLATES.glob("*.j2"))])
+
+    def code(self, name: str, step: str, *modules: str) -> str:
+        """Digest of the code of a later step."""
+        return self._experiment(name).code_digest(step, *modules)
+
+    def _measuring_code(self, name: str, sut: str) -> str:
+        stacks = sorted({stack for _, _, stack in self._members(name, sut)})
+        modules = [f"inferometer.stacks.{stack}" for stack in stacks]
+        hosts = [f"inferometer.hosts.{stack}_server" for stack in stacks]
+        return self._experiment(name).code_digest(
+            "measure", *modules, *hosts, leave_out=NOT_MEASURING
+        )
+
+    def _members(self, name: str, sut: str) -> list[tuple[str | None, str | None, str]]:
+        """(environment, artifact, stack) of a SUT and its companion."""
+        spec = self._experiment(name).design.suts[sut]
+        members = [spec, spec.companion] if spec.companion else [spec]
+        where = f"{self._experiment(name).folder / 'design.yaml'}: suts.{sut}"
+        found = []
+        for member in members:
+            stack, _ = stack_of(member, where)
+            if member.artifact:
+                self.repository.catalog.artifact(member.artifact)
+            found.append((stack.environment, member.artifact, stack.name))
+        return found
+
+    def _order(self, name: str) -> list[tuple[str, int]]:
+        design = self._experiment(name).design
+        return design.session_order(self.repository.config.depth, self.repository.suts(name))
+
+    def _experiment(self, name: str) -> Experiment:
+        return self.repository.experiment(name)
+
+    def _existing(self, name: str) -> list[Path]:
+        root = self.repository.root
+        folder = self.results(name)
+        found = [
+            path.with_name(manifest.read(path)["raw"]["file"]).relative_to(root)
+            for path in tidy.sessions(root / folder)
+        ]
+        if not found:
+            there = sorted(p.parent.name for p in root.glob(f"results/*/{folder.name}"))
+            raise UserError(
+                f"machine: {self.machine} has no evidence in {folder}; "
+                f"machines that have: {', '.join(there) or 'none'}. This machine is {self.here}"
+            )
+        return found

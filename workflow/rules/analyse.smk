@@ -1,0 +1,22 @@
+# Observations -> findings, verdicts, decisions and figures.
+
+
+rule analyse:
+    input:
+        rules.tidy.output,
+    output:
+        findings=f"{RESULTS}/{{name}}/findings.json",
+        figures=directory(f"{RESULTS}/{{name}}/figures"),
+    log:
+        f"logs/{MACHINE}/{{name}}/analyse.log",
+    params:
+        code=lambda w: SELECTION.code(
+            experiment_of(w.name), "analyse", "inferometer.analysis"
+        ),
+        design=lambda w: SELECTION.design(experiment_of(w.name)).digest,
+        folder=subpath(output[0], parent=True),
+        overrides=lambda w: SELECTION.overrides(),
+    conda:
+        "../../envs/llamacpp.yaml"
+    shell:
+        "{INFEROMETER} analyse {params.folder} {params.overrides} 2>&1 | tee {log}"

@@ -1,0 +1,16 @@
+# Model files, fetched into the user's cache and verified; the marker says that they are there.
+
+
+rule artifact:
+    output:
+        ".inferometer/artifacts/{artifact}.json",
+    log:
+        "logs/artifacts/{artifact}.log",
+    params:
+        sha256=lambda w: SELECTION.repository.catalog.artifact(w.artifact).sha256,
+        overrides=lambda w: SELECTION.overrides(),
+    conda:
+        "../../envs/llamacpp.yaml"
+    shell:
+        "{INFEROMETER} fetch {wildcards.artifact} --marker {output} {params.overrides} 2>&1"
+        " | tee {log}"

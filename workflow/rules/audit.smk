@@ -1,0 +1,10 @@
+# Recompute and verify all committed evidence; makes no file.
+
+
+rule audit:
+    log:
+        "logs/audit.log",
+    conda:
+        "../../envs/llamacpp.yaml"
+    shell:
+        "{INFEROMETER} audit 2>&1 | tee {log}"

@@ -1,0 +1,44 @@
+# Configuration, selection and digests that the rules share; no rule of its own.
+
+import sys
+from pathlib import Path
+
+from inferometer import machine
+from inferometer.errors import UserError
+from inferometer.stages.repository import opened
+from inferometer.stages.selection import Selection
+
+ROOT = Path(workflow.basedir)
+INFEROMETER = f"{sys.executable} -m inferometer"
+
+try:
+    SELECTION = Selection(opened(ROOT, dict(config)), machine.current_id())
+except UserError as error:
+    print(f"inferometer: {error}", file=sys.stderr)
+    sys.exit(1)
+
+EXPERIMENTS = list(SELECTION.repository.experiments)
+MACHINE = SELECTION.machine
+DEPTH = SELECTION.repository.config.depth
+RESULTS = f"results/{MACHINE}"
+
+
+# One measurement at a time, whatever `--resources` says; a profile's own limit would be lost as
+# soon as anyone types one. An internal call: Snakemake is pinned, and a test watches it.
+if workflow.is_main_process:
+    workflow.register_resource("bench", 1)
+
+
+wildcard_constraints:
+    experiment=r"tr\d+|[a-z_]+",
+    machine=r"[a-z0-9.\-]+",
+    name=r"[a-z0-9_]+(-quick|-full)?",
+    sut=r"[a-z0-9\-]+",
+    block=r"\d{2,}",
+    stack=r"[a-z]+",
+    artifact=r"[a-z0-9._\-]+",
+
+
+def experiment_of(name):
+    """The experiment of a results folder's name: `tr129-quick` belongs to `tr129`."""
+    return name.partition("-")[0]
