@@ -133,8 +133,8 @@ def make(root: Path, depth: str = "standard") -> Tiny:
     _abort(tiny)
     table = observations(tiny.results)
     table.to_parquet(tiny.results / "observations.parquet", index=False)
-    file, drawn = analyse(tiny.experiment, tiny.results, MACHINE, depth)
-    written = figures.save(drawn, tiny.results / "figures")
+    file, _ = analyse(tiny.experiment, tiny.results, MACHINE, depth)
+    written = figures.save(draw(file), tiny.results / "figures")
     file.model_copy(update={"figures": written}).save(tiny.findings)
     tiny.render()
     return tiny
@@ -208,11 +208,18 @@ def analyse(
         decisions=[_decision()],
         context=_context(experiment, results).stored(),
     )
+    return file, {}
+
+
+def draw(file: FindingsFile) -> dict[str, Any]:
+    """The figure of the report."""
     with figures.style():
         figure, axes = figures.panel("Rate", "agents", "tokens/s")
-        estimates = [figures.Estimate(f.value, f.interval.low, f.interval.high) for f in found[:2]]
-        figures.points(axes, [1, 2], estimates, "one slot", 0)
-    return file, {"rate": figure}
+        rates = [file[f"one-slot.rate.n{agents}"] for agents in (1, 2)]
+        estimates = [figures.Estimate(f.value, f.interval.low, f.interval.high) for f in rates]
+        figures.points(axes, [1, 2], estimates, "one slot", 0, raw=([1, 1], [100.0, 102.0]))
+        figures.legend(axes)
+    return {"rate": figure}
 
 
 def _finding(name: str, blocks: list[float], chosen: Any, sut: str, agents: int) -> Finding:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from inferometer import manifest, tidy
+from inferometer import digests, manifest, tidy
 from inferometer.audit import folder as folders
 from inferometer.audit import rendered, rows
 from inferometer.errors import UserError
@@ -88,8 +88,11 @@ def follow(report: Path, name: str, records: int) -> Chain:
     results = rendered.results_of(report, stamp)
     file = FindingsFile.load(results / "findings.json")
     finding = _named(file, name.removeprefix(f"{file.experiment}."), report)
-    table = tidy.read(results / "observations.parquet")
+    stored = results / "observations.parquet"
+    table = tidy.read(stored)
     problems = rendered.stamp_problems(report)
+    if digests.of_file(stored) != file.observations_sha256:
+        problems.append(f"{stored}: altered: sha256 differs from the one in findings.json")
     broken = rows.problem(finding.rows, table)
     problems += [f"finding {finding.id}: {broken}"] if broken else []
     chosen = rows.selected(finding.rows, table) if not broken else table.iloc[:0]

@@ -37,9 +37,8 @@ def factor(finding: Finding, unit: str) -> float:
         return 1.0
     source, target = _TO_BASE.get(finding.unit), _TO_BASE.get(unit)
     if source is None or target is None or source[0] != target[0]:
-        raise UserError(
-            f"finding {finding.id}: cannot write {finding.unit or 'no unit'!r} as {unit!r}"
-        )
+        had = finding.unit or "no unit"
+        raise UserError(f"finding {finding.id}: is in {had!r} and cannot be written in {unit!r}")
     return source[1] / target[1]
 
 
