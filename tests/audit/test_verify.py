@@ -219,7 +219,7 @@ def run(monkeypatch, repo, *words: str) -> int:
 
 def test_the_command_lists_checks_and_problems(repo, monkeypatch, capsys):
     assert run(monkeypatch, repo) == 0
-    assert "no problems" in capsys.readouterr().out
+    assert "problems: none" in capsys.readouterr().out
     flip(repo.results / RAW)
     assert run(monkeypatch, repo) == 1
     printed = capsys.readouterr().out

@@ -44,3 +44,16 @@ def test_json_advice_and_findings():
 
 def test_quick_depth_leaves_all_open():
     assert decisions.advice(decisions.undecided(TREE)) == ['say "one"', "two", "three"]
+
+
+def test_a_question_without_finding_is_the_readers_own():
+    own = Decision(
+        id="own",
+        title="Own",
+        root=Branch(question="many agents?", yes=TREE.root, no=Leaf(advice="four")),
+    )
+    lines = decisions.as_text(own).split("\n")
+    assert lines[0] == "▶ many agents? (your case)"
+    assert lines[1] == "▶     yes: eta low? (yes)"
+    assert lines[-1] == "▶     no: → four"
+    assert "n0 -->|no| n6" in decisions.as_mermaid(own)

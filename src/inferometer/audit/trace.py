@@ -94,7 +94,7 @@ def _print_verdict(chain: Chain, console: Console) -> None:
     if not chain.problems:
         console.print("every digest on the way fits", style="green")
         return
-    console.print(f"{len(chain.problems)} problems:", style="bold red")
+    console.print(f"problems: {len(chain.problems)}", style="bold red")
     for words in chain.problems:
         console.print(f"- {words}", markup=False, soft_wrap=True)
 

@@ -113,10 +113,10 @@ def _folder_checks(
         words = f"{where}: no experiment {folder.experiment!r} in this repository"
         yield Check(where, "experiment", [words])
     count = len(folder.sessions)
-    sealed = _timed(where, f"{count} sessions as sealed", lambda: folders.sealed_problems(folder))
+    sealed = _timed(where, f"sessions as sealed ({count})", lambda: folders.sealed_problems(folder))
     yield sealed
     aside = len(folder.set_aside)
-    yield _timed(where, f"{aside} files set aside", lambda: folders.set_aside_problems(folder))
+    yield _timed(where, f"files set aside ({aside})", lambda: folders.set_aside_problems(folder))
     file, broken = _load(folder)
     if broken:
         yield Check(where, "findings.json", broken)
@@ -132,7 +132,7 @@ def _folder_checks(
     )
     yield _timed(
         where,
-        f"{len(found.figures)} figure files",
+        f"figures ({len(found.figures)} files)",
         lambda: recompute.figure_problems(folder.path, found),
     )
     if experiment is not None:
@@ -160,13 +160,13 @@ def _recomputed(
         return
     yield _timed(
         where,
-        f"{len(table)} observations from raw",
+        f"observations from raw ({len(table)} rows)",
         lambda: recompute.table_problems(folder.path, file, table),
         begun,
     )
     yield _timed(
         where,
-        f"{len(file.findings)} findings from raw",
+        f"findings from raw ({len(file.findings)})",
         lambda: recompute.finding_problems(folder.path, file, experiment, _copy(table), steps),
     )
 
@@ -248,9 +248,9 @@ def _print(checks: Iterator[Check]) -> int:
             console.print(f"{check.where}: {check.what}", markup=False, soft_wrap=True)
             status.update(f"auditing {check.where}")
     if not problems:
-        console.print(f"{count} checks, no problems")
+        console.print(f"{count} checks, problems: none")
         return 0
-    console.print(f"\n{len(problems)} problems:", style="bold red")
+    console.print(f"{count} checks, problems: {len(problems)}", style="bold red")
     for words in problems:
         console.print(f"- {words}", markup=False, soft_wrap=True)
     return 1

@@ -47,7 +47,7 @@ def findings_of(decision: Decision) -> list[str]:
 
 
 def as_text(decision: Decision) -> str:
-    """An indented tree; `▶` marks the way that the findings take, `?` an undecided one."""
+    """An indented tree; `▶` marks the ways that the findings take, `?` undecided ones."""
     lines: list[str] = []
 
     def write(node: Node, depth: int, label: str, mark: str) -> None:
@@ -63,7 +63,7 @@ def as_text(decision: Decision) -> str:
 
 
 def as_mermaid(decision: Decision) -> str:
-    """A Mermaid flow chart: thick arrows are taken, dotted ones undecided."""
+    """A Mermaid flow chart: thick arrows are taken, dotted ones undecided, thin ones neither."""
     lines = ["flowchart TD"]
     count = 0
 
@@ -76,7 +76,7 @@ def as_mermaid(decision: Decision) -> str:
             return name
         lines.append(f'  {name}{{"{_quoted(node.question + _state(node))}"}}')
         for answer, holds, child in (("yes", True, node.yes), ("no", False, node.no)):
-            arrow = "-.->" if node.holds is None else "==>" if node.holds is holds else "-->"
+            arrow = "==>" if node.holds is holds else "-.->" if _is_open(node) else "-->"
             target = write(child)
             lines.append(f"  {name} {arrow}|{answer}| {target}")
         return name
@@ -90,15 +90,22 @@ def as_json(decision: Decision) -> str:
     return to_json(decision.model_dump(mode="json")) + "\n"
 
 
+def _is_open(node: Branch) -> bool:
+    """A finding should decide and does not; without a finding the reader's own case decides."""
+    return node.holds is None and node.finding is not None
+
+
 def _state(node: Branch) -> str:
-    return {True: " (yes)", False: " (no)", None: " (undecided)"}[node.holds]
+    if node.holds is None:
+        return " (undecided)" if _is_open(node) else " (your case)"
+    return " (yes)" if node.holds else " (no)"
 
 
 def _mark(node: Branch, holds: bool, above: str) -> str:
     """The mark of a child: taken, undecided, or not taken, given the mark of its parent."""
     if above == " " or (node.holds is not None and node.holds is not holds):
         return " "
-    return "?" if node.holds is None else above
+    return "?" if _is_open(node) else above
 
 
 def _quoted(text: str) -> str:

@@ -14,7 +14,7 @@ from inferometer.findings import Decision, FindingsFile, Verdict
 from inferometer.reporting import context as contexts
 from inferometer.reporting import decisions, evidence, filters, lint, numbers, stamps
 from inferometer.reporting.context import ReportContext
-from inferometer.reporting.links import SECTIONS, Links
+from inferometer.reporting.links import DESIGN, Links
 
 TEMPLATES = Path(__file__).parent / "templates"
 TEMPLATE_FILE = "report.md.j2"
@@ -172,6 +172,7 @@ def _vocabulary(source: Source, links: Links) -> dict[str, Any]:
         "to": links.to,
         "verdict": lambda name: _verdict(source, name),
         "says": lambda name, **texts: _says(source, name, texts),
+        "sut": lambda name: links.to(DESIGN, source.context.design.suts[name].label or name),
         "figure": lambda name, caption: _figure(source, name, caption),
         "advice": decisions.advice,
         "as_text": decisions.as_text,
@@ -212,7 +213,6 @@ def _facts(source: Source, links: Links) -> dict[str, Any]:
         "evidence_page": f"{file.experiment}.evidence.md",
         "depth_option": "" if file.depth == "standard" else f" depth={file.depth}",
         "shown": SHOWN,
-        "sections": SECTIONS,
     }
 
 
