@@ -57,7 +57,7 @@ class CheckResult:
     tests: tuple[TestResult, ...]
     constants: tuple[str, ...]
     weak: tuple[str, ...]
-    """Constants of the deciding tests that are unsourced, or archive values not re-measured."""
+    """Unsourced constants, and archive values not re-measured, that the verdict hangs on."""
 
     @property
     def deciding(self) -> tuple[TestResult, ...]:
@@ -116,17 +116,31 @@ def _result(
     constants: Constants,
 ) -> CheckResult:
     verdict = max((test.verdict for test in tests), key=GRAVITY.index)
-    deciding = [test for test in tests if test.verdict == verdict]
     names = {name for test in tests for name in test.constants}
     for step in steps:
         names |= used[step.name]
-    weak = {
-        name
-        for test in deciding
-        for name in test.constants
-        if constants.sources[name].status in WEAK
-    }
-    return CheckResult(verdict, steps, tests, tuple(sorted(names)), tuple(sorted(weak)))
+    weak = _hangs_on(verdict, tests, constants)
+    return CheckResult(verdict, steps, tests, tuple(sorted(names)), weak)
+
+
+def _hangs_on(
+    verdict: VerdictKind, tests: tuple[TestResult, ...], constants: Constants
+) -> tuple[str, ...]:
+    """Constants not verified here without which the verdict would not stand.
+
+    A failing verdict stands as long as one deciding test rests on verified values alone; a
+    holding one needs every test.
+    """
+
+    def weak(test: TestResult) -> set[str]:
+        return {name for name in test.constants if constants.sources[name].status in WEAK}
+
+    if verdict in ("impossible", "inconsistent"):
+        deciding = [test for test in tests if test.verdict == verdict]
+        if any(not weak(test) for test in deciding):
+            return ()
+        return tuple(sorted({name for test in deciding for name in weak(test)}))
+    return tuple(sorted({name for test in tests for name in weak(test)}))
 
 
 def _test(

@@ -1,5 +1,6 @@
 """The shape of a registry file: a source, its claims, their checks and their findings."""
 
+from datetime import date
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -211,7 +212,7 @@ class Source(_Entry):
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9\-]*$")]
     title: Text
-    date: Text
+    dated: Text
     document: Text
     about: Text
     machine: str = ""
@@ -230,7 +231,7 @@ class Constant(_Entry):
     what: Text
     status: Literal["sourced", "derived", "archive", "unsourced"]
     source: Text
-    seen: Text
+    seen: date
 
 
 class ArchitectureEntry(_Entry):
@@ -247,7 +248,7 @@ class ArchitectureEntry(_Entry):
     positions: int = Field(gt=0)
     status: Literal["sourced", "derived", "archive", "unsourced"]
     source: Text
-    seen: Text
+    seen: date
 
 
 class ConstantsFile(_Entry):
