@@ -17,7 +17,7 @@ from inferometer.stats.inputs import Floats
 from inferometer.stats.result import Result
 
 LONGEST_TESTED = 400
-PENALTY = 3.0
+PENALTY = 4.0
 
 
 @dataclass(frozen=True, repr=False)
