@@ -64,3 +64,10 @@ def test_units_convert_within_their_kind():
 def test_p_values():
     assert numbers.significant(0.03141) == "0.0314"
     assert numbers.significant(1e-9) == "< 0.0001"
+
+
+def test_short_times_read_in_milliseconds():
+    assert numbers.readable_unit(finding(0.0123, unit="s")) == "ms"
+    assert numbers.readable_unit(finding(1.23, unit="s")) == "s"
+    assert numbers.readable_unit(finding(0.0, unit="s")) == "s"
+    assert numbers.readable_unit(finding(0.0123, unit="tokens/s")) == "tokens/s"

@@ -10,6 +10,7 @@ Draw inside `style()`, with `panel` for the axes and `points`, `curve`, `stacked
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Shapes go with the colours, so that a figure also reads in grey."""
 
 WIDTH_IN, HEIGHT_IN, DPI = 7.2, 4.2, 150
+TITLE_CHARACTERS = 62
 
 _STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same on every machine
@@ -90,7 +92,7 @@ def panels(
     FigureCanvasAgg(figure)
     row = list(figure.subplots(1, len(titles), sharey=True, squeeze=False)[0])
     for axes, title in zip(row, titles, strict=True):
-        axes.set_title(title)
+        axes.set_title(textwrap.fill(title, TITLE_CHARACTERS // len(titles)))
         axes.set_xlabel(x)
     row[0].set_ylabel(y)
     return figure, row
@@ -176,10 +178,11 @@ def whole_levels(axes: Axes, levels: Sequence[float]) -> None:
 
 
 def legend(axes: Axes, *, columns: int = 1) -> None:
-    """The legend below the axes, where it hides no data."""
-    axes.legend(
-        loc="upper left", bbox_to_anchor=(0, -0.16), ncols=columns, borderaxespad=0, fontsize=10
-    )
+    """The legend of a figure, below its axes, where it hides no data."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure = axes.get_figure(root=True)
+    if figure is not None:
+        figure.legend(handles, labels, loc="outside lower left", ncols=columns, fontsize=10)
 
 
 def save(figures: Mapping[str, Figure], folder: Path) -> dict[str, str]:

@@ -61,7 +61,10 @@ class Links:
         return printable(self._by_id[name])
 
     def value(self, name: str, unit: str | None = None, *, bare: bool = False) -> str:
-        """`[0.312 s](…)`: the value in `unit` (its own by default); `bare` leaves the unit out."""
+        """`[0.312 s](…)`: the value in `unit`; `bare` leaves the unit out.
+
+        The unit is the finding's own by default, with short times in milliseconds.
+        """
         return self._written(name, unit, bare, numbers.value)
 
     def interval(self, name: str, unit: str | None = None, *, bare: bool = False) -> str:
@@ -136,11 +139,12 @@ class Links:
         self, name: str, unit: str | None, bare: bool, write: Callable[[Finding, float], str]
     ) -> str:
         finding = self.finding(name)
-        wanted = finding.unit if unit is None else unit
-        scale = numbers.factor(finding, wanted)
+        if unit is None:  # a table's header names one unit for all its rows
+            unit = finding.unit if bare else numbers.readable_unit(finding)
+        scale = numbers.factor(finding, unit)
         label = write(finding, scale)
-        if wanted and not bare and finding.value is not None:
-            label += f" {wanted}"
+        if unit and not bare and finding.value is not None:
+            label += f" {unit}"
         return self.to(finding.id, label)
 
     def _declared(self) -> set[float]:

@@ -42,6 +42,12 @@ def factor(finding: Finding, unit: str) -> float:
     return source[1] / target[1]
 
 
+def readable_unit(finding: Finding) -> str:
+    """The unit in which a finding reads well: milliseconds for short times, else its own."""
+    short = isinstance(finding.value, int | float) and 0 < abs(finding.value) < 0.1
+    return "ms" if finding.unit == "s" and short else finding.unit
+
+
 def value(finding: Finding, scale: float = 1.0) -> str:
     """The value alone; an undefined one as `not defined (reason)`."""
     if finding.value is None:

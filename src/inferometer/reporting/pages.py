@@ -172,7 +172,7 @@ def _vocabulary(source: Source, links: Links) -> dict[str, Any]:
         "to": links.to,
         "verdict": lambda name: _verdict(source, name),
         "says": lambda name, **texts: _says(source, name, texts),
-        "sut": lambda name: links.to(DESIGN, source.context.design.suts[name].label or name),
+        "label": lambda name: links.to(DESIGN, source.context.design.suts[name].label or name),
         "figure": lambda name, caption: _figure(source, name, caption),
         "advice": decisions.advice,
         "as_text": decisions.as_text,
