@@ -60,6 +60,11 @@ class SessionProgress:
         """Say which cell starts."""
         self._show(f"cell {self.done + 1}/{self.position.cells} {label}")
 
+    def restart(self) -> None:
+        """Begin the session anew: its cells count from the first again."""
+        self.done = 0
+        self.started = time.monotonic()
+
     def cell_done(self) -> None:
         """Count a finished cell."""
         self.done += 1

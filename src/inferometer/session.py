@@ -142,6 +142,7 @@ def measure(task: Assignment) -> str:
                 if not sealed["noise"]["complaints"] or last:
                     break
                 progress.say(f"{task.title}: noisy ({_joined(sealed)}); kept aside and repeated")
+                progress.restart()
                 started = time.time()
     outcome = _outcome(task, sealed)
     progress.say(outcome)
@@ -294,7 +295,7 @@ async def _serving(
         for number, member in enumerate(members):
             where = f"{task.experiment.folder}/design.yaml: suts.{task.sut}"
             stack, settings = stack_of(member, where)
-            artifact = fetch.located(member.artifact, task.catalog) if member.artifact else None
+            artifact = fetch.fetch(member.artifact, task.catalog) if member.artifact else None
             environment = (
                 environments.load(task.root, stack.environment) if stack.environment else None
             )

@@ -16,7 +16,5 @@ rule analyse:
         design=lambda w: SELECTION.design(experiment_of(w.name)).digest,
         folder=subpath(output[0], parent=True),
         overrides=lambda w: SELECTION.overrides(),
-    conda:
-        "../../envs/llamacpp.yaml"
     shell:
         "{INFEROMETER} analyse {params.folder} {params.overrides} 2>&1 | tee {log}"

@@ -9,8 +9,6 @@ rule artifact:
     params:
         sha256=lambda w: SELECTION.repository.catalog.artifact(w.artifact).sha256,
         overrides=lambda w: SELECTION.overrides(),
-    conda:
-        "../../envs/llamacpp.yaml"
     shell:
         "{INFEROMETER} fetch {wildcards.artifact} --marker {output} {params.overrides} 2>&1"
         " | tee {log}"

@@ -4,7 +4,5 @@
 rule audit:
     log:
         "logs/audit.log",
-    conda:
-        "../../envs/llamacpp.yaml"
     shell:
         "{INFEROMETER} audit 2>&1 | tee {log}"

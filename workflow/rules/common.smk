@@ -34,7 +34,7 @@ wildcard_constraints:
     machine=r"[a-z0-9.\-]+",
     name=r"[a-z0-9_]+(-quick|-full)?",
     sut=r"[a-z0-9\-]+",
-    block=r"\d{2,}",
+    block=r"\d\d+",
     stack=r"[a-z]+",
     artifact=r"[a-z0-9._\-]+",
 
@@ -42,3 +42,10 @@ wildcard_constraints:
 def experiment_of(name):
     """The experiment of a results folder's name: `tr129-quick` belongs to `tr129`."""
     return name.partition("-")[0]
+
+
+def deployment():
+    """Names of the software deployment methods that the command line asks for."""
+    return [
+        str(method).lower() for method in workflow.deployment_settings.deployment_method
+    ]

@@ -9,6 +9,9 @@ rule environment:
     log:
         "logs/environments/{stack}.log",
     conda:
-        "../../envs/{wildcards.stack}.yaml"
+        "../../envs/{stack}.yaml"
+    params:
+        # with `--sdm conda` this job runs inside the twin's environment, which is then recorded
+        prefix='--prefix "$CONDA_PREFIX"' if "conda" in deployment() else "",
     shell:
-        "{INFEROMETER} environment {wildcards.stack} 2>&1 | tee {log}"
+        "{INFEROMETER} environment {wildcards.stack} {params.prefix} 2>&1 | tee {log}"

@@ -6,7 +6,5 @@ rule machine:
         f"results/{SELECTION.here}/machine.json",
     log:
         f"logs/{SELECTION.here}/machine.log",
-    conda:
-        "../../envs/llamacpp.yaml"
     shell:
         "{INFEROMETER} machine --store {output} > {log} 2>&1"

@@ -20,14 +20,12 @@ rule measure:
         ),
     log:
         f"logs/{SELECTION.here}/{{name}}/{{sut}}/{{block}}.log",
+    resources:
+        bench=1,
     params:
         experiment=lambda w: experiment_of(w.name),
         measured_by=lambda w: SELECTION.measured_by(experiment_of(w.name), w.sut),
         overrides=lambda w: SELECTION.overrides(),
-    resources:
-        bench=1,
-    conda:
-        "../../envs/llamacpp.yaml"
     shell:
         "{INFEROMETER} measure {params.experiment} --sut {wildcards.sut}"
         " --block $((10#{wildcards.block})) --depth {DEPTH} --machine {SELECTION.here}"

@@ -7,8 +7,6 @@ rule selection:
         touch(f".inferometer/selected/{{experiment}}.{MACHINE}.{DEPTH}"),
     log:
         f"logs/selected/{{experiment}}.{MACHINE}.{DEPTH}.log",
-    conda:
-        "../../envs/llamacpp.yaml"
     shell:
         "echo {wildcards.experiment} {MACHINE} {DEPTH} > {log}"
 
@@ -28,7 +26,5 @@ rule report:
         templates=SELECTION.shared_templates(),
         folder=subpath(input.findings, parent=True),
         overrides=lambda w: SELECTION.overrides(),
-    conda:
-        "../../envs/llamacpp.yaml"
     shell:
         "{INFEROMETER} report {params.folder} {params.overrides} 2>&1 | tee {log}"

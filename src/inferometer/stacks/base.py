@@ -56,7 +56,15 @@ class StreamEvent:
 
 
 class Dialect(Protocol):
-    """How one stack's HTTP interface is spoken. Pure: no connection of its own."""
+    """How one stack's HTTP interface is spoken. Pure: no connection of its own.
+
+    `closes_streams` tells that the server closes the connection after each stream, whatever its
+    headers promise: such a connection must not be used again.
+    """
+
+    @property
+    def closes_streams(self) -> bool:
+        """See the class."""
 
     def request(self, request: GenerationRequest) -> tuple[str, dict[str, Any]]:
         """Path and JSON body of a streaming generation request."""

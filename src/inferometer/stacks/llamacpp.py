@@ -44,7 +44,10 @@ class LlamaCpp:
 
     def dialect(self, settings: Any) -> OpenAIDialect:
         """Forced output length; the prompt cache as the settings say."""
-        return OpenAIDialect(extra={"ignore_eos": True, "cache_prompt": settings.prefix_cache})
+        return OpenAIDialect(
+            extra={"ignore_eos": True, "cache_prompt": settings.prefix_cache},
+            closes_streams=True,  # seen: it promises keep-alive, and hangs up after each stream
+        )
 
     def launch(self, settings: Any, artifact: Path | None, python: Path, port: int) -> Launch:
         """One JSON argument carries every setting, so the command line says it all."""

@@ -40,7 +40,11 @@ class Url:
     def dialect(self, settings: Any) -> OpenAIDialect:
         """The dialect with the user's model and extra fields in each request."""
         extra = {"model": settings.model, **settings.extra}
-        return OpenAIDialect(extra=extra, tokenize_path=settings.tokenize_path)
+        return OpenAIDialect(
+            extra=extra,
+            tokenize_path=settings.tokenize_path,
+            closes_streams=True,  # unknown, and a connection more costs less than a lost request
+        )
 
     async def ready(self, http: aiohttp.ClientSession, base_url: str) -> bool:
         """`/v1/models` answers 200."""
