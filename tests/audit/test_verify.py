@@ -201,7 +201,12 @@ def test_paths_narrow_the_audit(repo):
     (repo.reports / "stray.txt").write_text("")
     assert problems(repo, "reports/tr900.evidence.md") == []
     assert problems(repo, "results") == []
-    assert any("stray.txt" in words for words in problems(repo))
+    (repo.results.parent / "notes.txt").write_text("")
+    (repo.results.parent / "machine.json").write_text("{}")
+    stray = [words for words in problems(repo) if "nothing made" in words]
+    assert len(stray) == 2
+    assert "stray.txt" in stray[0]
+    assert "notes.txt" in stray[1]
     with pytest.raises(UserError, match="does not exist"):
         problems(repo, "reports/tr901.md")
 

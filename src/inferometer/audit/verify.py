@@ -24,6 +24,10 @@ from inferometer.reporting import stamps
 from inferometer.stages.repository import opened
 
 
+BESIDE_RESULTS = ("machine.json", "README.md")
+"""Files that may lie above the results folders."""
+
+
 @dataclass(frozen=True)
 class Check:
     """One check that was made: on what, of what, and what it found."""
@@ -36,11 +40,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Scope:
-    """What to audit; `everything` also looks for files that belong to nothing."""
+    """What to audit; with `root`, files there that belong to nothing are problems too."""
 
     folders: list[Folder]
     reports: list[Path]
-    everything: bool
+    root: Path | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +73,7 @@ def scope_of(root: Path, paths: list[Path]) -> Scope:
     """What the given paths mean: a report with its results folder, or a results folder."""
     every = [Folder(path) for path in sorted((root / "results").glob("*/*")) if path.is_dir()]
     if not paths:
-        return Scope(every, rendered.reports_in(root / "reports"), True)
+        return Scope(every, rendered.reports_in(root / "reports"), root)
     chosen: dict[Path, Folder] = {}
     reports = []
     for path in paths:
@@ -85,7 +89,7 @@ def scope_of(root: Path, paths: list[Path]) -> Scope:
         if not inside:
             raise UserError(f"{path}: no results folder; give a report or a results folder")
         chosen |= {found.path.resolve(): found for found in inside}
-    return Scope(list(chosen.values()), list(dict.fromkeys(reports)), False)
+    return Scope(list(chosen.values()), list(dict.fromkeys(reports)))
 
 
 def audit(
@@ -99,9 +103,9 @@ def audit(
         yield from _folder_checks(folder, experiments, steps)
     for report in scope.reports:
         yield from _report_checks(report, experiments)
-    if scope.everything and scope.reports:
-        where = scope.reports[0].parent
-        yield _timed(str(where), "no stray pages", lambda: _stray(where, experiments))
+    if scope.root is not None:
+        root = scope.root
+        yield _timed(str(root), "no stray files beside them", lambda: _stray(root, experiments))
 
 
 def _folder_checks(
@@ -206,15 +210,18 @@ def _load(folder: Folder) -> tuple[FindingsFile | None, list[str]]:
         return None, [str(error)]
 
 
-def _stray(reports: Path, experiments: dict[str, Experiment]) -> list[str]:
-    """Files of the reports folder that are no page of a known experiment."""
-    known = {*rendered.NOT_RENDERED}
+def _stray(root: Path, experiments: dict[str, Experiment]) -> list[str]:
+    """Files of reports/ that are no page of a known experiment, and files above evidence."""
+    pages = {*rendered.NOT_RENDERED}
     for name in experiments:
-        known |= {f"{name}.md", f"{name}.evidence.md"}
+        pages |= {f"{name}.md", f"{name}.evidence.md"}
+    found = [path for path in (root / "reports").glob("*") if path.name not in pages]
+    for path in [*(root / "results").glob("*"), *(root / "results").glob("*/*")]:
+        if path.is_file() and path.name not in BESIDE_RESULTS:
+            found.append(path)
     return [
         f"{path}: nothing made or describes this file; remove or explain it"
-        for path in sorted(reports.iterdir())
-        if path.name not in known
+        for path in sorted(found)
     ]
 
 
