@@ -23,7 +23,6 @@ from inferometer.findings import FindingsFile
 from inferometer.reporting import stamps
 from inferometer.stages.repository import opened
 
-
 BESIDE_RESULTS = ("machine.json", "README.md")
 """Files that may lie above the results folders."""
 
