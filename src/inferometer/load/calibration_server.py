@@ -1,11 +1,14 @@
 """A server of known timing: it answers as the OpenAI completions interface does, on a schedule.
 
-Every token event carries, as its text, the request's seed, when the request arrived and when
-the event was written (both CLOCK_MONOTONIC, which processes of one machine share). So a client's
-error can be told from this server's own lateness. A request may set `ttft_ms` and `itl_ms`, and
-`fault` with `fault_after`, the number of tokens before it strikes.
+Token j of a request is written at its arrival + TTFT + j times the inter-token time. Every token
+event carries, as its text, the request's seed, when the request arrived and when the event was
+written, both by CLOCK_MONOTONIC, which the processes of a machine share: so a client's error can
+be told from this server's own lateness. It speaks HTTP/1.1 on bare sockets, because a framework
+would see a request later than it arrived, and the client would be charged for that.
 
-It runs until its standard input closes, thus no longer than the process that started it.
+A request may set `ttft_ms` and `itl_ms` for itself, and `fault` with `fault_after`, the number of
+tokens before the fault strikes. The server runs until its standard input closes, thus no longer
+than the process that started it.
 """
 
 import argparse
@@ -16,116 +19,183 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
-from aiohttp import web
-
-FAULTS = ("die", "hang", "malformed", "not_json", "short", "no_end", "http_500", "error")
 VOCABULARY = 50_000
+STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+LAST_CHUNK = b"0\r\n\r\n"
+END_MARKER = b"data: [DONE]\n\n"
 
 
-class KnownTiming:
-    """Answer completions with token j written at arrival + TTFT + j times the ITL."""
+class Connection(asyncio.Protocol):
+    """One connection: one request after the other."""
 
     def __init__(self, ttft_ms: float, itl_ms: float) -> None:
-        self._ttft_ms = ttft_ms
-        self._itl_ms = itl_ms
+        self._timing = {"ttft_ms": ttft_ms, "itl_ms": itl_ms}
+        self._received = b""
+        self._arrived_s = 0.0
 
-    def application(self) -> web.Application:
-        """The routes."""
-        app = web.Application(client_max_size=64 * 2**20)
-        app.add_routes(
-            [
-                web.post("/v1/completions", self.complete),
-                web.post("/tokenize", tokenize),
-                web.get("/health", health),
-            ]
-        )
-        return app
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the event loop."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
 
-    async def complete(self, request: web.Request) -> web.StreamResponse:
-        """One streamed completion."""
-        arrived_s = time.monotonic()
-        body = await request.json()
-        fault = body.get("fault")
-        if fault is not None and fault not in FAULTS:
-            return web.json_response({"error": f"faults: {', '.join(FAULTS)}"}, status=400)
-        if fault == "http_500":
-            return web.json_response({"error": {"message": "a fault was asked for"}}, status=500)
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        tokens = int(body["max_tokens"])
-        after = min(tokens, int(body.get("fault_after", 0))) if fault else tokens
-        await self._write_tokens(response, body, after, arrived_s)
-        if fault is None or fault in AFTERMATHS:
-            await AFTERMATHS.get(fault, _finish)(response, body, after)
-        elif fault == "die" and request.transport is not None:
-            request.transport.abort()
-        return response
+    def data_received(self, data: bytes) -> None:
+        """Answer as soon as a request is complete; it arrived when its last byte did."""
+        self._arrived_s = time.monotonic()
+        self._received += data
+        head, separator, rest = self._received.partition(b"\r\n\r\n")
+        length = content_length(head)
+        if not separator or len(rest) < length:
+            return
+        self._received = rest[length:]
+        method, path = head.split(b" ", 2)[:2]
+        try:
+            self._answer(b"%s %s" % (method, path), rest[:length])
+        except (ValueError, KeyError, TypeError) as error:
+            self._reply(400, {"error": {"message": f"unreadable request: {error!r}"}})
 
-    async def _write_tokens(
-        self, response: web.StreamResponse, body: dict[str, Any], count: int, arrived_s: float
+    def _answer(self, route: bytes, body: bytes) -> None:
+        if route == b"GET /health":
+            self._reply(200, {"status": "ok"})
+        elif route == b"POST /tokenize":
+            words = json.loads(body)["content"].split()
+            self._reply(200, {"tokens": [zlib.crc32(word.encode()) % VOCABULARY for word in words]})
+        elif route == b"POST /v1/completions":
+            Completion(self._transport, self._timing | json.loads(body), self._arrived_s).begin()
+        else:
+            self._reply(404, {"error": {"message": f"no route {route.decode(errors='replace')}"}})
+
+    def _reply(self, status: int, content: dict[str, Any]) -> None:
+        self._transport.write(plain_answer(status, content))
+
+
+class Completion:
+    """One streamed answer, driven by timers at absolute times."""
+
+    def __init__(
+        self, transport: asyncio.Transport, body: dict[str, Any], arrived_s: float
     ) -> None:
-        first_s = arrived_s + body.get("ttft_ms", self._ttft_ms) / 1e3
-        step_s = body.get("itl_ms", self._itl_ms) / 1e3
-        stamp = f"{body.get('seed', 0)} {arrived_s:.6f} "
-        for number in range(count):
-            # an absolute deadline: lateness of one token is not handed on to the next
-            wait_s = first_s + number * step_s - time.monotonic()
-            if wait_s > 0:
-                await asyncio.sleep(wait_s)
-            await response.write(
-                b'data: {"object":"text_completion","choices":[{"index":0,"text":"%s%.6f",'
-                b'"finish_reason":null}]}\n\n' % (stamp.encode(), time.monotonic())
-            )
+        self._transport = transport
+        self._body = body
+        self._first_s = arrived_s + float(body["ttft_ms"]) / 1e3
+        self._step_s = float(body["itl_ms"]) / 1e3
+        self._text = f"{int(body.get('seed', 0))} {arrived_s:.6f} ".encode()
+        self._fault = body.get("fault")
+        tokens = int(body["max_tokens"])
+        self._tokens = tokens if self._fault is None else min(tokens, body.get("fault_after", 0))
+        self._prompt_tokens = prompt_length(body["prompt"])
+        if self._fault is not None and self._fault not in ENDINGS:
+            raise ValueError(f"fault {self._fault!r}; there are {', '.join(filter(None, ENDINGS))}")
+        self._head = STREAM_HEAD
+        self._written = 0
+        self._loop = asyncio.get_running_loop()
+
+    def begin(self) -> None:
+        """Set the timer of the first token, or of the fault that comes instead."""
+        self._loop.call_at(self._first_s, self._next)
+
+    def _next(self) -> None:
+        if self._transport.is_closing():
+            return
+        if self._written == self._tokens:
+            ENDINGS[self._fault](self)
+            return
+        self._write(
+            b'data: {"object":"text_completion","choices":[{"index":0,"text":"%s%.6f",'
+            b'"finish_reason":null}]}\n\n' % (self._text, time.monotonic())
+        )
+        self._written += 1
+        if self._written == self._tokens:
+            ENDINGS[self._fault](self)
+        else:
+            # an absolute time: the lateness of one token is not handed on to the next
+            self._loop.call_at(self._first_s + self._written * self._step_s, self._next)
+
+    def _write(self, data: bytes) -> None:
+        self._transport.write(b"%s%x\r\n%s\r\n" % (self._head, len(data), data))
+        self._head = b""
+
+    def _close_stream(self) -> None:
+        self._transport.write(self._head + LAST_CHUNK)
+
+    def end(self) -> None:
+        """The finish reason, the usage and the end marker."""
+        finish = {"choices": [{"index": 0, "text": "", "finish_reason": "length"}]}
+        usage = {
+            "prompt_tokens": self._prompt_tokens,
+            "completion_tokens": self._written,
+            "prompt_tokens_details": {"cached_tokens": 0},
+        }
+        self._write(event(finish) + event({"choices": [], "usage": usage}) + END_MARKER)
+        self._close_stream()
+
+    def end_without_marker(self) -> None:
+        """Fault: the stream just ends, in good order."""
+        self._close_stream()
+
+    def die(self) -> None:
+        """Fault: the connection breaks."""
+        self._transport.abort()
+
+    def hang(self) -> None:
+        """Fault: nothing comes any more."""
+
+    def write_broken_json(self) -> None:
+        """Fault: an event that is cut."""
+        self._write(b'data: {"choices": [{"te\n\n')
+        self.end()
+
+    def write_nonsense(self) -> None:
+        """Fault: an event that is JSON of another kind."""
+        self._write(event({"choices": "none of the documented kind"}))
+        self.end()
+
+    def write_error(self) -> None:
+        """Fault: an error in the stream, as servers report one that comes late."""
+        self._write(event({"error": {"message": "a fault was asked for"}}))
+        self._close_stream()
+
+    def refuse(self) -> None:
+        """Fault: HTTP 500 instead of a stream."""
+        self._transport.write(plain_answer(500, {"error": {"message": "a fault was asked for"}}))
 
 
-Aftermath = Callable[[web.StreamResponse, dict[str, Any], int], Awaitable[None]]
-
-
-async def _finish(response: web.StreamResponse, body: dict[str, Any], tokens: int) -> None:
-    """The finish reason, the usage and the end marker."""
-    await _send(response, {"choices": [{"index": 0, "text": "", "finish_reason": "length"}]})
-    usage = {
-        "prompt_tokens": prompt_length(body["prompt"]),
-        "completion_tokens": tokens,
-        "prompt_tokens_details": {"cached_tokens": 0},
-    }
-    await _send(response, {"choices": [], "usage": usage})
-    await response.write(b"data: [DONE]\n\n")
-
-
-async def _hang(response: web.StreamResponse, body: dict[str, Any], tokens: int) -> None:
-    await asyncio.sleep(3600)
-
-
-async def _not_json(response: web.StreamResponse, body: dict[str, Any], tokens: int) -> None:
-    await response.write(b'data: {"choices": [{"te\n\n')
-    await _finish(response, body, tokens)
-
-
-async def _malformed(response: web.StreamResponse, body: dict[str, Any], tokens: int) -> None:
-    await _send(response, {"choices": "none of the documented kind"})
-    await _finish(response, body, tokens)
-
-
-async def _error(response: web.StreamResponse, body: dict[str, Any], tokens: int) -> None:
-    await _send(response, {"error": {"message": "a fault was asked for", "code": 500}})
-
-
-AFTERMATHS: dict[str | None, Aftermath] = {
-    "hang": _hang,
-    "not_json": _not_json,
-    "malformed": _malformed,
-    "short": _finish,
-    "error": _error,
+ENDINGS: dict[str | None, Callable[[Completion], None]] = {
+    None: Completion.end,
+    "short": Completion.end,
+    "no_end": Completion.end_without_marker,
+    "die": Completion.die,
+    "hang": Completion.hang,
+    "broken_json": Completion.write_broken_json,
+    "nonsense": Completion.write_nonsense,
+    "error": Completion.write_error,
+    "http_500": Completion.refuse,
 }
-"""What follows the tokens; faults that are not here just end the stream."""
+"""What follows the tokens, by `fault`."""
 
 
-async def _send(response: web.StreamResponse, content: dict[str, Any]) -> None:
-    await response.write(b"data: %s\n\n" % json.dumps(content).encode())
+def event(content: dict[str, Any]) -> bytes:
+    """A server-sent event."""
+    return b"data: %s\n\n" % json.dumps(content, separators=(",", ":")).encode()
+
+
+def plain_answer(status: int, content: dict[str, Any]) -> bytes:
+    """A whole HTTP response with a JSON body."""
+    body = json.dumps(content).encode()
+    head = b"HTTP/1.1 %d -\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    return head % (status, len(body)) + body
+
+
+def content_length(head: bytes) -> int:
+    """The announced length of a request's body; 0 where none is."""
+    for line in head.lower().split(b"\r\n"):
+        if line.startswith(b"content-length:"):
+            return int(line[15:])
+    return 0
 
 
 def prompt_length(prompt: str | list[int]) -> int:
@@ -133,28 +203,13 @@ def prompt_length(prompt: str | list[int]) -> int:
     return len(prompt.split()) if isinstance(prompt, str) else len(prompt)
 
 
-async def tokenize(request: web.Request) -> web.Response:
-    """One id for each word of `content`."""
-    body = await request.json()
-    words = body["content"].split()
-    return web.json_response({"tokens": [zlib.crc32(word.encode()) % VOCABULARY for word in words]})
-
-
-async def health(request: web.Request) -> web.Response:
-    """Ready as soon as it answers."""
-    return web.json_response({"status": "ok"})
-
-
 async def serve(port: int, ttft_ms: float, itl_ms: float) -> None:
     """Serve on 127.0.0.1 until standard input closes; the URL is printed as one JSON line."""
-    runner = web.AppRunner(KnownTiming(ttft_ms, itl_ms).application(), shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", port)
-    await site.start()
-    bound = runner.addresses[0][1]
-    print(json.dumps({"url": f"http://127.0.0.1:{bound}"}), flush=True)
-    ended = asyncio.Event()
     loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Connection(ttft_ms, itl_ms), "127.0.0.1", port)
+    host, bound = server.sockets[0].getsockname()
+    print(json.dumps({"url": f"http://{host}:{bound}"}), flush=True)
+    ended = asyncio.Event()
 
     def watch() -> None:
         while os.read(0, 4096):
@@ -162,10 +217,8 @@ async def serve(port: int, ttft_ms: float, itl_ms: float) -> None:
         loop.call_soon_threadsafe(ended.set)
 
     threading.Thread(target=watch, daemon=True).start()
-    try:
-        await ended.wait()
-    finally:
-        await runner.cleanup()
+    await ended.wait()
+    server.close()
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
 """The streaming client: one request in, one record out, a time stamp for every token.
 
-One pool of connections serves all agents of a session. Time is read once for each piece that
-arrives from the socket, before anything in it is parsed.
+One pool of connections serves all agents of a session. Time is read before anything that arrived
+is parsed, once for all that arrived together.
 """
 
 import asyncio
@@ -72,6 +72,7 @@ class StreamingClient:
         self._http: aiohttp.ClientSession | None = None
         self._in_flight = 0
         self._urls: dict[str, URL] = {}
+        self._turn_at: float | None = None
 
     async def __aenter__(self) -> Self:
         self._http = aiohttp.ClientSession(
@@ -157,6 +158,20 @@ class StreamingClient:
             "error": outcome.error,
         }
 
+    def _arrival(self) -> float:
+        """The time of this turn of the event loop: of all that arrived before it began.
+
+        With many streams, pieces arrive together and are read one after the other; each would
+        else be stamped with the time that reading the ones before it took.
+        """
+        if self._turn_at is None:
+            self._turn_at = time.monotonic()
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        return self._turn_at
+
+    def _end_turn(self) -> None:
+        self._turn_at = None
+
     async def _exchange(self, url: URL, body: StampedBody, reading: Reading) -> Outcome:
         """Post and read up to the end marker, or to what breaks the stream."""
         # a server that closes after each stream without saying so would break the next request
@@ -168,8 +183,7 @@ class StreamingClient:
                 return Outcome("http_error", f"HTTP {response.status}: {text.strip()}")
             read = response.content.readany
             while chunk := await read():
-                stamp = time.monotonic()
-                failure = reading.take(chunk, stamp)
+                failure = reading.take(chunk, self._arrival())
                 if failure:
                     response.close()  # the rest of this stream is of no use
                     return failure
