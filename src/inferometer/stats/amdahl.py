@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import exp, log, pi, sqrt
 from typing import Any
@@ -93,7 +93,7 @@ class LawFit:
 def fit_amdahl(
     n: ArrayLike,
     x: ArrayLike,
-    block: Sequence[Any] | None = None,
+    block: Iterable[Any] | None = None,
     confidence: float = 0.95,
 ) -> AmdahlFit:
     """Fit Amdahl's law to throughput per agent.

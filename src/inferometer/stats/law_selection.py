@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import exp
 from typing import Any
@@ -46,7 +46,7 @@ class LawTable(Result):
 def select(
     n: ArrayLike,
     x: ArrayLike,
-    block: Sequence[Any] | None = None,
+    block: Iterable[Any] | None = None,
     laws: Sequence[str] = ("linear", "amdahl", "usl", "power", "exponential"),
 ) -> LawTable:
     """Compare scaling laws by AICc on per-agent throughput, all on the log scale.

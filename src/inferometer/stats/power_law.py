@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import exp, log, pi, sqrt
 from typing import Any
@@ -54,7 +54,7 @@ class PowerLawFit(Result):
 def fit_power_law(
     x: ArrayLike,
     y: ArrayLike,
-    block: Sequence[Any] | None = None,
+    block: Iterable[Any] | None = None,
     confidence: float = 0.95,
 ) -> PowerLawFit:
     """Fit ``y = a x^b`` by log-log regression and by least squares on y.
@@ -99,7 +99,7 @@ def fit_power_law(
     )
 
 
-def _codes(block: Sequence[Any] | None, size: int) -> tuple[Any, int]:
+def _codes(block: Iterable[Any] | None, size: int) -> tuple[Any, int]:
     if block is None:
         return np.zeros(size, dtype=np.intp), 1
     labels = list(block)
@@ -186,7 +186,7 @@ def _why_nothing(df: int, exact: bool, blocks: int | None) -> str | None:
     return EXACT_FIT if exact else None
 
 
-def _lack_of_fit(x: Floats, y: Floats, block: Sequence[Any] | None, line: PowerLaw) -> LackOfFit:
+def _lack_of_fit(x: Floats, y: Floats, block: Iterable[Any] | None, line: PowerLaw) -> LackOfFit:
     if np.unique(x).size > MOST_LEVELS:
         return LackOfFit(None, None, None, f"more than {MOST_LEVELS} different x")
     records = scaling_records(x / x.min(), y, block)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
@@ -138,7 +138,7 @@ def mcnemar(table: ArrayLike, confidence: float = 0.95) -> PairedProportions:
 
 
 def clustered_mean(
-    values: ArrayLike, cluster: Sequence[Any], confidence: float = 0.95
+    values: ArrayLike, cluster: Iterable[Any], confidence: float = 0.95
 ) -> ClusteredMean:
     """Give the mean of item scores with an error that allows for clusters of items.
 

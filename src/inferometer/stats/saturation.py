@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import exp, floor
 from typing import Any
@@ -62,7 +62,7 @@ class Saturation(Result):
 
 
 def efficiency(
-    n: ArrayLike, x: ArrayLike, block: Sequence[Any], confidence: float = 0.95
+    n: ArrayLike, x: ArrayLike, block: Iterable[Any], confidence: float = 0.95
 ) -> tuple[Efficiency, ...]:
     """Give the measured efficiency ``x_N / x_1`` at each N, paired inside blocks.
 
@@ -101,7 +101,7 @@ def efficiency(
 def saturation(
     n: ArrayLike,
     x: ArrayLike,
-    block: Sequence[Any] | None = None,
+    block: Iterable[Any] | None = None,
     eta: float = 0.5,
     share: float = 0.9,
     confidence: float = 0.95,
@@ -181,7 +181,7 @@ def _first_below(crossing: float | None) -> int | None:
 
 
 def _measured(
-    n: ArrayLike, x: ArrayLike, block: Sequence[Any] | None, confidence: float
+    n: ArrayLike, x: ArrayLike, block: Iterable[Any] | None, confidence: float
 ) -> tuple[Efficiency, ...]:
     if block is None or 1.0 not in inputs.sample("n", n):
         return ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +57,7 @@ class ScalingRecords:
         return rss <= self.size * EXACT**2
 
 
-def scaling_records(n: ArrayLike, x: ArrayLike, block: Sequence[Any] | None) -> ScalingRecords:
+def scaling_records(n: ArrayLike, x: ArrayLike, block: Iterable[Any] | None) -> ScalingRecords:
     """Check and reduce records; repeats of one N inside one block are averaged first."""
     agents = inputs.sample("n", n, 2)
     values = inputs.positive_sample("x", x, 2)
@@ -91,7 +91,7 @@ def scaling_records(n: ArrayLike, x: ArrayLike, block: Sequence[Any] | None) -> 
     )
 
 
-def _block_codes(block: Sequence[Any] | None, size: int) -> NDArray[np.intp]:
+def _block_codes(block: Iterable[Any] | None, size: int) -> NDArray[np.intp]:
     if block is None:
         return np.zeros(size, dtype=np.intp)
     labels = list(block)

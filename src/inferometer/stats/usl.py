@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import exp, log, pi, sqrt
 from typing import Any
@@ -62,7 +62,7 @@ def fit_usl(
     n: ArrayLike,
     x: ArrayLike,
     scale: str = "linear",
-    block: Sequence[Any] | None = None,
+    block: Iterable[Any] | None = None,
     confidence: float = 0.95,
 ) -> UslFit:
     """Fit the Universal Scalability Law to total throughput.
@@ -117,7 +117,7 @@ def usl_peak(alpha: float, beta: float) -> tuple[float | None, float | None]:
 
 
 def _on_log_scale(
-    agents: Floats, total: Floats, block: Sequence[Any] | None, confidence: float
+    agents: Floats, total: Floats, block: Iterable[Any] | None, confidence: float
 ) -> UslFit:
     fit = fit_law(USL, scaling_records(agents, total / agents, block))
     records = fit.records

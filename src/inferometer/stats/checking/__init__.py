@@ -1,0 +1,1 @@
+"""Simulations that show what the intervals and tests of this package promise."""
