@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from inferometer.claims.expression import Comparison, ExpressionError
+from inferometer.claims.expression import Comparison
 from inferometer.economics import capacity, memory, money, roofline
 from inferometer.economics.architecture import Architecture
 
@@ -60,6 +60,11 @@ def same(*values: Any) -> bool:
     if len(values) < 2:
         raise ValueError("same() compares at least two values")
     return all(value == values[0] for value in values[1:])
+
+
+def reaches(value: float, needed: float) -> bool:
+    """At least as high, for versions and capabilities, whose ratio means nothing."""
+    return value >= needed
 
 
 def proportion_half_width(proportion: float, n: float) -> float:
@@ -143,6 +148,7 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "inside": inside,
     "meets": meets,
     "same": same,
+    "reaches": reaches,
     "proportion_half_width": proportion_half_width,
     "difference_half_width": difference_half_width,
     "detectable_effect": detectable_effect,
@@ -182,5 +188,3 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "geometric_mean_of_equals": geometric_mean_of_equals,
 }
 """Name in a check -> what it computes. Nothing else can be called."""
-
-__all__ = ["FUNCTIONS", "ExpressionError"]

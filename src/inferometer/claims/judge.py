@@ -20,6 +20,7 @@ OUTCOMES: dict[str, tuple[VerdictKind, VerdictKind]] = {
 
 GRAVITY: tuple[VerdictKind, ...] = ("consistent", "plausible", "inconsistent", "impossible")
 WEAK = ("unsourced", "archive")
+OWN = "its own numbers"
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def _test(
         numbers=expression.substituted(test.expr, values),
         holds=holds,
         verdict=passes if holds else fails,
-        against=test.against or ("published facts" if names else "its own numbers"),
+        against=test.against or (f"published facts ({', '.join(names)})" if names else OWN),
         factor=None if holds else _factor(comparisons),
         constants=names,
     )
