@@ -80,8 +80,16 @@ def _where(sut: str | None, agents: list[int] | int | None = None, think_ms: flo
     return where | ({"agents": agents} if agents is not None else {})
 
 
-def _mean(ledger: Ledger, name: str, title: str, values, unit: str, where: dict) -> None:
-    """A finding that is a mean over blocks, with its t interval."""
+def _mean(
+    ledger: Ledger,
+    name: str,
+    title: str,
+    values: pd.Series,
+    unit: str,
+    where: dict,
+    ceiling: float | None = None,
+) -> None:
+    """A finding that is a mean over blocks, with its t interval, cut at what is possible."""
     values = pd.Series(values).dropna()
     if values.empty:
         ledger.add(
@@ -96,12 +104,13 @@ def _mean(ledger: Ledger, name: str, title: str, values, unit: str, where: dict)
         )
         return
     seen = intervals.mean_of_blocks(values)
+    ends = (seen.ci[0], min(seen.ci[1], ceiling)) if seen.ci and ceiling else seen.ci
     ledger.add(
         name,
         title,
         seen.estimate,
         unit=unit,
-        ci=seen.ci,
+        ci=ends,
         n=seen.n,
         where=where,
         estimator="intervals.mean_of_blocks: mean over blocks, t interval",
@@ -123,7 +132,16 @@ def _level(ledger: Ledger, seen: Scaling, n: int) -> None:
         **{k: (text, column, "s") for k, (column, text) in LATENCY_PARTS.items()},
     }
     for name, (title, column, unit) in means.items():
-        _mean(ledger, f"{sut}.{name}.n{n}", f"{title} at N = {n}", seen.at(n, column), unit, where)
+        top = 1.0 if name == "jain" else None  # no index is above equal shares
+        _mean(
+            ledger,
+            f"{sut}.{name}.n{n}",
+            f"{title} at N = {n}",
+            seen.at(n, column),
+            unit,
+            where,
+            top,
+        )
     if n == 1:
         return
     pairs = pd.concat([seen.at(n, "per_agent"), seen.at(1, "per_agent")], axis=1, join="inner")
@@ -282,12 +300,16 @@ def _saturation(ledger: Ledger, seen: Scaling, records: dict, shared: dict) -> N
     ledger.add(
         f"{seen.sut}.n_star_measured",
         "smallest measured N whose efficiency is below one half",
-        found.measured_n_star,
+        _whole(found.measured_n_star),
         estimator="first measured level with eta below one half",
         no_interval="a level of the design",
         reason="no measured N has an efficiency below one half",
         **shared,
     )
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
 
 
 def _replication(ledger: Ledger, seen: Scaling) -> None:

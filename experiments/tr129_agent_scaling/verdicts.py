@@ -51,7 +51,7 @@ def _eta_monotone(hypothesis: Hypothesis, seen, ledger: Ledger) -> Judgement:  #
     for low, high in pairs:
         ratio = compare.ratio(*_paired(seen, "per_agent", high, low), confidence, paired=True)
         if ratio.ci is None:
-            return Judgement("inconclusive", f"no interval: {ratio.reason}", [])
+            return Judgement("inconclusive", f"no interval: `{ratio.reason}`", [])
         lows.append(ratio.ci[0])
         highs.append(ratio.ci[1])
         at.append(f"`N = {low} to {high}`")
@@ -116,9 +116,11 @@ def _serial_fraction_between(hypothesis: Hypothesis, seen, ledger: Ledger) -> Ju
 def _tost(a: pd.Series, b: pd.Series, margin: float, named: list[str]) -> Judgement:
     """Equality as a ratio within the margin; beyond it is a refutation, between is open."""
     low, high = 1 / (1 + margin), 1 + margin
+    if np.ptp(np.log(a.to_numpy() / b.to_numpy())) == 0:
+        return Judgement("inconclusive", "the blocks do not differ at all: no test", named)
     seen = equivalence.tost_paired(a, b, low, high, scale="ratio")
     if seen.ci90 is None or seen.p is None:
-        return Judgement("inconclusive", f"not testable: {seen.reason}", named)
+        return Judgement("inconclusive", f"not testable: `{seen.reason}`", named)
     if seen.equivalent:
         return Judgement(
             "supported", "both one-sided tests reject beyond the margin", named, seen.p
@@ -192,7 +194,7 @@ def _raised(gain: compare.Ratio, *named: str) -> Judgement:
     names = list(named)
     text = f"[[{named[0]}]]"
     if gain.p is None or gain.ci is None:
-        return Judgement("inconclusive", f"no interval: {gain.reason}", names)
+        return Judgement("inconclusive", f"no interval: `{gain.reason}`", names)
     if gain.ci[0] > 1:
         return Judgement("supported", text, names, gain.p)
     if gain.ci[1] < 1:

@@ -150,7 +150,7 @@ def judge(
             n for n, h in hypotheses.items() if h.family == family and judged[n].p is not None
         ]
         if members:
-            ps = [judged[name].p for name in members]
+            ps = [float(judged[name].p or 0.0) for name in members]
             adjusted |= dict(zip(members, compare.holm(ps).p_adjusted, strict=True))
     verdicts = []
     for name, hypothesis in hypotheses.items():
@@ -337,7 +337,7 @@ def _software_changes(manifests: list[manifest.Manifest]) -> list[SoftwareChange
         old, new = _flat(before["machine"]["software"]), _flat(after["machine"]["software"])
         changes += [
             SoftwareChange(
-                session=after["session"], what=name, before=f"`{old.get(name)}`", after=f"`{value}`"
+                session=after["session"], what=name, before=str(old.get(name)), after=value
             )
             for name, value in new.items()
             if old.get(name) != value
@@ -346,7 +346,7 @@ def _software_changes(manifests: list[manifest.Manifest]) -> list[SoftwareChange
 
 
 def _flat(software: dict[str, Any]) -> dict[str, str]:
-    flat = {}
+    flat: dict[str, str] = {}
     for name, value in software.items():
         if isinstance(value, dict):
             flat |= {f"{name}.{inner}": str(item) for inner, item in value.items()}

@@ -74,9 +74,8 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         if name == chosen:  # only its own module is imported, so that each verb starts quickly
             loaded = importlib.import_module(module)
             loaded.add_arguments(sub)
-            runner: Callable[[argparse.Namespace], int] = getattr(
-                loaded, "run_command", getattr(loaded, "run", None)
-            )
+            runner: Callable[[argparse.Namespace], int]
+            runner = loaded.run_command if hasattr(loaded, "run_command") else loaded.run
             sub.set_defaults(run=runner)
     return parser
 

@@ -176,7 +176,11 @@ class Design(_Section):
     def measurement_digest(self, sut: str, depth: Depth) -> str:
         """Digest of what determines one SUT's measurements at one depth."""
         content = self.model_dump(mode="json", include=set(MEASURED))
-        content["suts"] = content["suts"][sut]
+        content["suts"] = {
+            key: value
+            for key, value in content["suts"][sut].items()
+            if key not in ("label", "optional")
+        }
         content["depth"] = self.plan(depth).model_dump(mode="json", exclude={"blocks"})
         return digests.of_data(content)
 

@@ -80,6 +80,15 @@ def make(root: Path, stack: str, *, prefix: Path | None = None) -> Environment:
     return load(root, stack)
 
 
+def ensure(root: Path, stack: str) -> Environment:
+    """The environment of a stack; made when it is missing or made from other requirements."""
+    try:
+        return load(root, stack)
+    except UserError:
+        print(f"environment {stack}: installing {lock_file(root, stack)}", file=sys.stderr)
+        return make(root, stack)
+
+
 def load(root: Path, stack: str) -> Environment:
     """A made environment; `UserError` when it is missing or made from other requirements."""
     path = marker(root, stack)

@@ -21,7 +21,6 @@ from typing import Any
 import psutil
 
 from inferometer import digests
-from inferometer.manifest import write_atomically
 
 NOTABLE_ISA = (
     *("sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512vl"),
@@ -130,7 +129,7 @@ def readings() -> dict[str, Any]:
     """
     times = psutil.cpu_times()
     clocks = psutil.cpu_freq()
-    sensors = getattr(psutil, "sensors_temperatures", dict)()
+    sensors: dict[str, list[Any]] = getattr(psutil, "sensors_temperatures", dict)()
     temperatures = {
         f"{chip}/{item.label or index}": item.current
         for chip, items in sensors.items()
@@ -292,16 +291,11 @@ class _nvml:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `inferometer machine`."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--store", type=Path, help="write id and stable identity to this file")
 
 
 def run_command(args: argparse.Namespace) -> int:
     """Print the fingerprint, the software group and the volatile readings."""
     found = identity()
-    if args.store:
-        content = {"id": machine_id(found), "identity": asdict(found)}
-        write_atomically(args.store, json.dumps(content, indent=1) + "\n")
-        return 0
     groups = {"identity": asdict(found), "software": software(), "readings": readings()}
     if args.json:
         print(json.dumps({"id": machine_id(found), **groups}, indent=1))

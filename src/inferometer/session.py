@@ -35,6 +35,7 @@ from inferometer.stacks.server import RunningServer, free_port, running
 
 READY_LIMIT_S = 180.0
 REQUEST_LIMIT_S = 60.0
+"""For a request, where the effort's own deadline for a cell is not shorter."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,10 @@ def measure(task: Assignment) -> str:
             f"{task.raw}: belongs to machine {task.machine}, this one is {here}; measurements "
             f"are only taken on their own machine. Leave `machine: auto` in config/config.yaml"
         )
-    started = psutil.Process().create_time()
+    preparing = time.time()
+    _prepare(task)
+    # installing and fetching, once on a machine, are no part of measuring
+    started = psutil.Process().create_time() + time.time() - preparing
     with lock.bench(task.title):
         progress = SessionProgress(_position(task))
         with progress.shown():
@@ -147,6 +151,21 @@ def measure(task: Assignment) -> str:
     outcome = _outcome(task, sealed)
     progress.say(outcome)
     return outcome
+
+
+def _prepare(task: Assignment) -> None:
+    """Make the environments and fetch the artifacts that are missing."""
+    for member in _members(task.design.suts[task.sut]):
+        stack, _ = stack_of(member, f"{task.experiment.folder}/design.yaml: suts.{task.sut}")
+        if stack.environment:
+            environments.ensure(task.root, stack.environment)
+        if member.artifact:
+            fetch.fetch(member.artifact, task.catalog)
+
+
+def _members(sut: Sut) -> list[Sut]:
+    """The SUT and its companion."""
+    return [sut, sut.companion] if sut.companion else [sut]
 
 
 async def _attempt(
@@ -242,7 +261,7 @@ async def _block(
     cells_s = 0.0
     reasons: dict[str, list[str]] = {}
     progress.stage("starting the server")
-    async with _serving(task, sut, _log_of(partial), origin) as servers:
+    async with _serving(task, sut, _log_of(partial), origin, effort.deadline_s) as servers:
         progress.stage("warming up")
         used = await _warm_up(design, servers, effort, writer)
         own = [psutil.Process(), *(p for s in servers for p in s.server.processes())]
@@ -286,13 +305,12 @@ async def _block(
 
 @asynccontextmanager
 async def _serving(
-    task: Assignment, sut: Sut, log: Path, origin: float
+    task: Assignment, sut: Sut, log: Path, origin: float, limit_s: float
 ) -> AsyncIterator[list[Served]]:
     """Start the SUT's server and its companion's, each with a client and prompts."""
-    members = [sut, sut.companion] if sut.companion else [sut]
     async with AsyncExitStack() as stack_of_contexts:
         served = []
-        for number, member in enumerate(members):
+        for number, member in enumerate(_members(sut)):
             where = f"{task.experiment.folder}/design.yaml: suts.{task.sut}"
             stack, settings = stack_of(member, where)
             artifact = fetch.fetch(member.artifact, task.catalog) if member.artifact else None
@@ -310,7 +328,7 @@ async def _serving(
                 StreamingClient(
                     server.base_url,
                     stack.dialect(settings),
-                    timeout_s=REQUEST_LIMIT_S,
+                    timeout_s=min(REQUEST_LIMIT_S, limit_s),
                     clock_origin=origin,
                 )
             )

@@ -1,4 +1,5 @@
-# Model files, fetched into the user's cache and verified; the marker says that they are there.
+# Model files, fetched into the user's cache and verified. Sessions fetch what they miss; this
+# target fetches ahead.
 
 
 rule artifact:

@@ -1,9 +1,8 @@
-# One virtual environment per stack: envs/<stack>.txt -> .envs/<stack>/
+# One virtual environment per stack: envs/<stack>.txt -> .envs/<stack>/. Sessions make what they
+# miss themselves; this target makes it ahead, and with conda where `--sdm conda` asks for it.
 
 
 rule environment:
-    input:
-        "envs/{stack}.txt",
     output:
         ".envs/{stack}/environment.json",
     log:
@@ -11,7 +10,7 @@ rule environment:
     conda:
         "../../envs/{stack}.yaml"
     params:
-        # with `--sdm conda` this job runs inside the twin's environment, which is then recorded
+        lock=lambda w: SELECTION.lock(w.stack),
         prefix='--prefix "$CONDA_PREFIX"' if "conda" in deployment() else "",
     shell:
         "{INFEROMETER} environment {wildcards.stack} {params.prefix} 2>&1 | tee {log}"

@@ -1,10 +1,8 @@
-# The stable identity of this machine, stored beside its results.
+# What this machine is; the fingerprint itself goes into every manifest.
 
 
 rule machine:
-    output:
-        f"results/{SELECTION.here}/machine.json",
     log:
-        f"logs/{SELECTION.here}/machine.log",
+        "logs/machine.log",
     shell:
-        "{INFEROMETER} machine --store {output} > {log} 2>&1"
+        "{INFEROMETER} machine 2>&1 | tee {log}"

