@@ -56,7 +56,8 @@ def window_tokens(record: Record, start_s: float, end_s: float) -> float:
     token_us = record["token_us"]
     if not token_us:
         return 0.0
-    low, high = ((bound - record["sent_s"]) * 1e6 for bound in (start_s, end_s))
+    # whole microseconds, as all stamps are: windows that meet share no token
+    low, high = (round((bound - record["sent_s"]) * 1e6) for bound in (start_s, end_s))
     inside = sum(low <= stamp < high for stamp in token_us)
     counted = record["completion_tokens"]
     weight = 1.0 if counted is None else counted / len(token_us)

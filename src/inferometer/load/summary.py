@@ -1,5 +1,7 @@
 """Block-level summaries of load cells: one row per SUT, block and cell, from observations."""
 
+from typing import Any
+
 import pandas as pd
 
 from inferometer.stats import fairness
@@ -50,7 +52,7 @@ def cells(observations: pd.DataFrame, factors: list[str]) -> pd.DataFrame:
     )
     rows = []
     for key, group in valid.groupby(keys, observed=True, sort=True):
-        row = dict(zip(keys, key, strict=True))
+        row: dict[str, Any] = dict(zip(keys, key, strict=True))
         window_s = group["window_end_s"].iloc[0] - group["window_start_s"].iloc[0]
         tokens = group["window_tokens"].sum()
         row["throughput"] = tokens / window_s
