@@ -63,7 +63,7 @@ def test_impossible_verdicts_say_by_what_factor_where_a_ratio_exists() -> None:
         ("s000-ddr5-51", "both", "102.4"),  # 2 x 6400e6 x 8
         ("s000-kv-16k-32seq", "needed", "34.3597"),  # 32 x 16384 x 65536
         ("s000-breakeven-8-12", "vs_runpod", "31.3952"),  # 2500 / (93.6 - 13.97)
-        ("s000-gate-llamacpp-100", "needed", "202"),  # 100 x 2.02
+        ("s000-gate-llamacpp-100", "needed", "194.368"),  # 100 x 3.2127 x 4.84 / 8
         ("s000-70b-8-15", "best", "3.80528"),
         ("s001-f1-eta2", "from_high_s", "0.649351"),  # 1 / 1.54
         ("s001-h5-eta4", "high", "0.460829"),  # 1 / 2.17
