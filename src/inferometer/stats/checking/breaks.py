@@ -14,7 +14,7 @@ CRITERION = "5.4 detection of a break"
 FALSE = "break claimed where there is none"
 FOUND = "3-sigma shift found within 1 point"
 AR1, WHITE = 'sup-F, noise "ar1" (default)', 'sup-F, noise "white"'
-NAIVE = "F at the found break"
+NAIVE, PLACED = "F at the found break", "placed within 1 point, whatever p"
 
 
 def cells() -> list[Cell]:
@@ -59,7 +59,7 @@ def simulate(parameters: dict[str, Any], runs: int, rng: np.random.Generator) ->
         add(tally, quantity, AR1, near and ar1.decision == "two regimes")
         add(tally, quantity, WHITE, near and white.decision == "two regimes")
         if shift:
-            add(tally, quantity, "placed within 1 point, whatever p", near)
+            add(tally, quantity, PLACED, near)
         else:
             add(tally, quantity, NAIVE, ar1.naive_p < 0.05)
     return tally
