@@ -29,7 +29,7 @@ RATE_PER_S = 20.0
 PROMPT_TOKENS = 64
 TIMEOUT_S = 30.0
 
-QUICK = Plan(ttft_ms=15, itl_ms=4, output_tokens=16, seconds=0.6)
+QUICK = Plan(ttft_ms=15, itl_ms=2, output_tokens=64, seconds=0.5)
 FULL = Plan(ttft_ms=50, itl_ms=5, output_tokens=64, seconds=10)
 
 
@@ -59,7 +59,7 @@ class Calibration:
 async def calibrate(*, quick: bool, seconds: float | None = None) -> Calibration:
     """Measure this process's client, on this machine, now.
 
-    `quick` takes at most 2 s, with fewer and shorter requests: what each session does.
+    `quick` takes at most 2 s, with fewer requests at a faster pace: what each session does.
     Otherwise each of the two loads lasts `seconds` (10 unless told).
     """
     begun = time.monotonic()
