@@ -36,6 +36,17 @@ def test_welch_agrees_with_scipy():
     assert ours.ci == pytest.approx((ci.low, ci.high), rel=1e-12)
 
 
+def test_holm_agrees_with_statsmodels():
+    from statsmodels.stats.multitest import multipletests
+
+    p = random().uniform(0, 0.2, 25)
+    p[3] = p[7]
+    reject, adjusted, _, _ = multipletests(p, alpha=0.3, method="holm")
+    fit = compare.holm(p, alpha=0.3)
+    assert fit.p_adjusted == pytest.approx(adjusted, rel=1e-12)
+    assert fit.reject == tuple(reject)
+
+
 def test_paired_agrees_with_scipy():
     a, b = random().normal(3, 1, 9), random(1).normal(2, 1, 9)
     theirs = stats.ttest_rel(a, b)

@@ -213,10 +213,11 @@ def holm(p: ArrayLike, alpha: float = 0.05) -> Family:
     inputs.fraction("alpha", alpha)
     if ((values < 0) | (values > 1)).any():
         raise ValueError("p: every value must lie in [0, 1]")
-    from statsmodels.stats.multitest import multipletests
-
-    reject, adjusted, _, _ = multipletests(values, alpha=alpha, method="holm")
-    return Family(tuple(map(float, adjusted)), tuple(map(bool, reject)), alpha)
+    order = np.argsort(values, kind="stable")
+    steps = np.maximum.accumulate(values[order] * np.arange(values.size, 0, -1))
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(steps, 1.0)
+    return Family(tuple(adjusted.tolist()), tuple((adjusted <= alpha).tolist()), alpha)
 
 
 def welch_error(first: Floats, second: Floats) -> tuple[float, float]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import exp, lgamma, log, sqrt
 
 import numpy as np
-from scipy import integrate, stats
+from scipy import integrate, special, stats
 from scipy.optimize import brentq
 
 from inferometer.stats import inputs
@@ -129,9 +129,11 @@ def _owen(margin: float, shift: float, df: int, alpha: float) -> float:
     widest = margin / t if t > 0 else np.inf
     centre, spread = 1.0, 1 / sqrt(2 * df)
 
+    scale = log(2) + df / 2 * log(df / 2) - lgamma(df / 2)
+
     def integrand(s: float) -> float:
-        inside = stats.norm.cdf(margin - shift - t * s) - stats.norm.cdf(-margin - shift + t * s)
-        density = 2 * s * df * stats.chi2.pdf(df * s * s, df)
+        inside = special.ndtr(margin - shift - t * s) - special.ndtr(-margin - shift + t * s)
+        density = exp(scale + (df - 1) * log(s) - df * s * s / 2) if s > 0 else 0.0
         return float(inside * density)
 
     upper = min(widest, centre + 40 * spread)

@@ -196,9 +196,9 @@ def _limits(outcomes: list[Outcome]) -> str:
         "",
         "- **Breaks in ten points.** With 5 points a side the search over splits that keep 3 a "
         f"side places a 3-sigma shift within a point in {found[three, breaks.PLACED]:.1%} of the "
-        f"series and also rejects in {found[three, breaks.WHITE]:.1%}; keeping 4 a side, which a design "
-        f"can declare, rejects in {found[four, breaks.WHITE]:.1%}. A break predicted in advance "
-        "needs no search (`regimes.fixed_break`).",
+        f"series and also rejects in {found[three, breaks.WHITE]:.1%}; keeping 4 a side, which a "
+        f"design can declare, rejects in {found[four, breaks.WHITE]:.1%}. A break predicted in "
+        "advance needs no search (`regimes.fixed_break`).",
         "- **Autocorrelation has a price.** Ten points cannot tell AR(.3) from a shift: the null "
         f"for white noise then claims false breaks in {false[short, breaks.WHITE]:.1%} of the "
         f"series, and the default that allows for it finds {found[three, breaks.AR1]:.1%} "
