@@ -20,6 +20,9 @@ from inferometer.stacks.base import GenerationRequest
 LEAD_S = 0.02
 """Between the start of the loop and time 0 of its schedule."""
 
+TIMER_GRAIN_S = 0.001
+"""The event loop rounds a timer up to this; the rest of a wait is spent turning the loop."""
+
 
 @dataclass(frozen=True)
 class OpenLoopResult:
@@ -82,9 +85,15 @@ async def run(
                     # made before its time has come: only sending is left to do then
                     prompt = prompts.prompt(prompt_tokens, index)
                     request = GenerationRequest(prompt, output_tokens, seed=index)
-                    await asyncio.sleep(max(0.0, start_s + offset_s - client.now()))
+                    await _wait_until(client, start_s + offset_s)
                     sends.create_task(send(sequence, request, start_s + offset_s))
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
     lag_p50_s, lag_p99_s = np.quantile(lags, [0.5, 0.99])
     return OpenLoopResult(round(start_s, 6), len(lags), failed, float(lag_p50_s), float(lag_p99_s))
+
+
+async def _wait_until(client: StreamingClient, time_s: float) -> None:
+    await asyncio.sleep(max(0.0, time_s - client.now() - TIMER_GRAIN_S))
+    while client.now() < time_s:
+        await asyncio.sleep(0)
