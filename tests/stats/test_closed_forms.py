@@ -149,6 +149,15 @@ def test_variance_components_agree_with_mixed_model():
     assert fit.var_between == pytest.approx(float(model.cov_re.iloc[0, 0]), rel=1e-3)
 
 
+def test_comparison_shows_how_narrow_pooling_is():
+    shared = random(1).normal(0, 0.1, (2, 7, 1))
+    a, b = np.exp(shared + random(2).normal(0, 0.1, (2, 7, 100)))
+    fit = blocks.comparison(a, b)
+    assert fit.ratio == compare.ratio(a.mean(axis=1), b.mean(axis=1))
+    assert fit.width_ratio < 0.3
+    assert fit.a.icc == blocks.variance_components(a).icc
+
+
 def test_quantile_coverage_counts():
     fit = intervals.quantile(np.arange(100), 0.5)
     low, high = fit.ranks

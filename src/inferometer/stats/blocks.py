@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, sqrt
+from math import ceil, log, sqrt
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from inferometer.stats import inputs
+from inferometer.stats.compare import Ratio, ratio
 from inferometer.stats.inputs import MIN_BLOCKS, Floats
 from inferometer.stats.intervals import mean_of_blocks
 from inferometer.stats.result import Interval, Result, interval
@@ -56,6 +57,22 @@ class Plan(Result):
     variances: tuple[float, ...]
     raw_variances: tuple[float, ...]
     repetitions: tuple[int | None, ...]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, repr=False)
+class BlockComparison(Result):
+    """Ratio of two SUTs over blocks, beside what pooling their requests would have claimed.
+
+    `naive` is the same ratio over pooled requests; `width_ratio` is the width of its interval on
+    the log scale over that of the right one, so .2 means an interval five times too narrow.
+    """
+
+    ratio: Ratio
+    naive: Ratio
+    width_ratio: float | None
+    a: VarianceComponents
+    b: VarianceComponents
     reason: str | None = None
 
 
@@ -108,6 +125,47 @@ def variance_components(blocks: Blocks, confidence: float = 0.95) -> VarianceCom
         truncated=between is not None and between < 0,
         confidence=confidence,
         reason=over_blocks.reason or _why_no_components(within, total),
+    )
+
+
+def comparison(
+    a: Blocks, b: Blocks, confidence: float = 0.95, paired: bool = False
+) -> BlockComparison:
+    """Compare two SUTs from their records, block means first, and show what blocks do.
+
+    Parameters
+    ----------
+    a, b : the records of each block of each SUT, all above 0; block i of `a` belongs to block i
+        of `b` when `paired`.
+    confidence : coverage of the intervals.
+
+    Returns
+    -------
+    BlockComparison
+        `ratio` is `compare.ratio` over block means; ICC and design effect are in `a` and `b`.
+        Intervals are None with fewer than 3 blocks on a side.
+
+    Raises
+    ------
+    ValueError
+        Fewer than 2 blocks, empty or unequal blocks, values not above 0, no variance.
+
+    Notes
+    -----
+    The block as replicate: Law and Kelton (2000), sec. 9.5; Kish (1965), sec. 8.2.
+    """
+    first, second = inputs.groups("a", a), inputs.groups("b", b)
+    means = [[float(block.mean()) for block in side] for side in (first, second)]
+    right = ratio(means[0], means[1], confidence, paired)
+    naive = ratio(np.concatenate(first), np.concatenate(second), confidence)
+    widths = [None if r.ci is None else log(r.ci[1] / r.ci[0]) for r in (naive, right)]
+    return BlockComparison(
+        ratio=right,
+        naive=naive,
+        width_ratio=None if widths[0] is None or widths[1] is None else widths[0] / widths[1],
+        a=variance_components(first, confidence),
+        b=variance_components(second, confidence),
+        reason=right.reason,
     )
 
 
