@@ -19,6 +19,7 @@ include: "workflow/rules/measure.smk"
 include: "workflow/rules/tidy.smk"
 include: "workflow/rules/analyse.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/claims.smk"
 include: "workflow/rules/audit.smk"
 
 
@@ -26,3 +27,4 @@ rule all:
     default_target: True
     input:
         expand("reports/{experiment}.md", experiment=EXPERIMENTS),
+        "reports/claims.md",

@@ -77,21 +77,29 @@ def parse_results_name(name: str) -> tuple[str, str]:
 def names(root: Path) -> list[str]:
     """Ids of the experiments of a repository, from the names of their folders."""
     folders = (root / "experiments").glob(f"*/{designs.DESIGN_FILE}")
-    return sorted(path.parent.name.partition("_")[0] for path in folders)
+    return sorted(_id_of(path.parent) for path in folders)
 
 
 def find(root: Path, config: Config | None = None) -> dict[str, Experiment]:
     """All experiments of a repository, by id; `UserError` names the first broken design."""
     found = {}
     for path in sorted((root / "experiments").glob(f"*/{designs.DESIGN_FILE}")):
-        name = path.parent.name.partition("_")[0]
+        name = _id_of(path.parent)
         extra = (
             {k: v.model_dump(mode="json") for k, v in config.experiment(name).suts.items()}
             if config
             else None
         )
         design = designs.load(path.parent, extra)
-        if design.experiment in found:
-            raise UserError(f"{path}: experiment {design.experiment!r} is declared twice")
+        if design.experiment != name:
+            raise UserError(
+                f"{path}: experiment: {design.experiment!r} does not fit its folder; use {name!r}"
+            )
         found[design.experiment] = Experiment(design.experiment, path.parent, design)
     return found
+
+
+def _id_of(folder: Path) -> str:
+    """`tr129` of `tr129_agent_scaling`; a folder without such a number is its own id."""
+    first = folder.name.partition("_")[0]
+    return first if re.fullmatch(r"tr\d+", first) else folder.name

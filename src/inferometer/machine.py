@@ -148,10 +148,12 @@ def readings() -> dict[str, Any]:
 
 
 def _short(model: str, noise: set[str]) -> str:
-    plain = re.sub(r"\((r|tm)\)|@.*$", " ", model.lower())
-    words = [word for word in re.split(r"[^a-z0-9.]+", plain) if word and word not in noise]
-    kept = [w for w in words if not re.fullmatch(r"\d+(-core)?|\d+\.\d+ghz|core|gen|th", w)]
-    return "-".join(kept[:3]) or "cpu"
+    """The telling words of a model name: `epyc-9654`, `rtx-4080-laptop`, `h200`."""
+    plain = re.sub(
+        r"\((r|tm)\)|@.*$|\b\d+-core\b|\b\d+th gen\b|\b[\d.]+ ?g[hb]z?\b", " ", model.lower()
+    )
+    words = [word for word in re.split(r"[^a-z0-9]+", plain) if word and word not in noise]
+    return "-".join(words[:3]) or "cpu"
 
 
 @cache

@@ -4,7 +4,9 @@ import sys
 from pathlib import Path
 
 from inferometer import machine
+from inferometer.digests import of_code
 from inferometer.errors import UserError
+from inferometer.experiments import SOURCE
 from inferometer.stages.repository import opened
 from inferometer.stages.selection import Selection
 

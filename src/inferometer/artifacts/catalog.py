@@ -27,8 +27,8 @@ class Architecture(_Entry):
     kv_heads: int = Field(gt=0)
     head_dim: int = Field(gt=0)
     hidden: int = Field(gt=0)
-    vocabulary: int = Field(gt=0)
-    context: int = Field(gt=0)
+    vocabulary: int | None = Field(default=None, gt=0)
+    context: int | None = Field(default=None, gt=0)
     source: str
 
 

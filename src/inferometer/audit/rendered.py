@@ -11,8 +11,9 @@ from inferometer.reporting import lint, pages, stamps
 from inferometer.reporting.render import texts
 from inferometer.reporting.stamps import Stamp
 
-NOT_RENDERED = ("README.md", "claims.md")
-"""Pages of the reports folder that are not reports of an experiment."""
+NOT_RENDERED = ("README.md", "claims.md", "claims", "statistics.md", "statistics")
+"""What the reports folder holds besides the reports of experiments: the claims are audited on
+their own, the simulations of the statistics are run again by `inferometer stats-check`."""
 
 SHOWN = 5
 """Differing lines named for each page; the rest is counted."""

@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
+from inferometer.audit import claims, recompute, rendered
 from inferometer.audit import folder as folders
-from inferometer.audit import recompute, rendered
 from inferometer.audit.folder import Folder
 from inferometer.errors import UserError
 from inferometer.experiments import Experiment
@@ -104,6 +104,9 @@ def audit(
         yield from _report_checks(report, experiments)
     if scope.root is not None:
         root = scope.root
+        if (root / "claims").is_dir():
+            where = str(root / "reports" / "claims.md")
+            yield _timed(where, "verdicts judged anew", lambda: claims.problems(root))
         yield _timed(str(root), "no stray files beside them", lambda: _stray(root, experiments))
 
 

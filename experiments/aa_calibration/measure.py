@@ -1,0 +1,6 @@
+"""The A/A check measures the same closed-loop cells as the agent experiments."""
+
+from inferometer.load.cell import ClosedLoopEffort as Effort
+from inferometer.load.cell import measure_closed_loop as measure
+
+__all__ = ["Effort", "measure"]

@@ -1,0 +1,47 @@
+"""Check the claims report: every verdict judged anew from registry and findings."""
+
+import os
+from pathlib import Path
+
+from inferometer.claims import registry, report, verdicts
+from inferometer.claims.measured import Results
+
+SHOWN = 3
+"""Differing lines named for each page; the rest is counted."""
+
+
+def problems(root: Path) -> list[str]:
+    """Entries at fault, and pages that differ from what the registry and the findings give."""
+    # links are relative to the repository, wherever the audit was called from
+    before = Path.cwd()
+    os.chdir(root)
+    try:
+        results = Results(Path("results"))
+        judged = verdicts.judge_registry(registry.load(Path("claims")), results)
+        pages = report.texts(judged, results.machines, Path("reports"))
+        found = list(judged.problems)
+        for path, text in pages.items():
+            found += _differences(path, text)
+    finally:
+        os.chdir(before)
+    return found
+
+
+def _differences(path: Path, text: str) -> list[str]:
+    if not path.is_file():
+        return [f"{path}: missing; run `inferometer claims report`"]
+    stored, fresh = path.read_text(encoding="utf-8").splitlines(), text.splitlines()
+    wrong = [
+        number
+        for number, (old, new) in enumerate(zip(stored, fresh, strict=False), start=1)
+        if old != new
+    ]
+    if not wrong and len(stored) == len(fresh):
+        return []
+    wrong = wrong or [min(len(stored), len(fresh)) + 1]
+    more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+    lines = ", ".join(str(number) for number in wrong[:SHOWN])
+    return [
+        f"{path}: line {lines}{more}: not what registry and findings give; run "
+        "`inferometer claims report`, or restore the page from git"
+    ]
