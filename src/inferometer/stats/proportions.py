@@ -56,7 +56,7 @@ class ClusteredMean(Result):
     se: float | None
     ci: Interval | None
     df: int | None
-    naive_se: float
+    naive_se: float | None
     n: int
     clusters: int
     confidence: float
@@ -169,7 +169,7 @@ def clustered_mean(
     names = {label: number for number, label in enumerate(dict.fromkeys(labels))}
     codes = np.array([names[label] for label in labels])
     n, count, mean = scores.size, len(names), float(scores.mean())
-    naive = float(scores.std(ddof=1)) / sqrt(n) if n > 1 else float("nan")
+    naive = float(scores.std(ddof=1)) / sqrt(n) if n > 1 else None
     sums = np.bincount(codes, weights=scores - mean, minlength=count)
     shared: dict[str, Any] = {"naive_se": naive, "n": n, "clusters": count}
     se = sqrt(float((sums**2).sum()) * count / max(count - 1, 1)) / n

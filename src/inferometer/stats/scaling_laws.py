@@ -115,7 +115,7 @@ def profile_interval(
     upper end is None when no value is large enough to be refused.
     """
     at_bound = bool(theta[index] == 0)
-    level = 2 * confidence - 1 if at_bound else confidence
+    level = max(2 * confidence - 1, 0.0) if at_bound else confidence
     limit = rss * (1 + float(stats.f.ppf(level, 1, df)) / df)
 
     def excess(value: float) -> float:
