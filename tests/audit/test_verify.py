@@ -93,7 +93,7 @@ def test_a_number_without_link_is_named(repo):
 
 def test_a_removed_anchor_is_named(repo):
     replace(repo.reports / "tr900.evidence.md", '<a id="peak"></a>', "")
-    assert any("has no entry #peak" in words for words in problems(repo))
+    assert any("there is no entry tr900.evidence.md#peak" in words for words in problems(repo))
 
 
 def test_a_removed_or_edited_stamp_is_named(repo):

@@ -39,7 +39,7 @@ def test_equal_inputs_give_equal_bytes(repo):
 
 def test_every_link_leads_to_an_entry(repo):
     evidence = (repo.reports / "tr900.evidence.md").read_text()
-    assert pages.missing_anchors(repo.report.read_text(), evidence) == []
+    assert pages.missing_anchors(repo.report.read_text(), {"tr900.evidence.md": evidence}) == []
     file = FindingsFile.load(repo.findings)
     assert {finding.id for finding in file.findings} <= pages.anchors(evidence)
     for session in file.sessions:

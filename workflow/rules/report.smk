@@ -15,6 +15,7 @@ rule report:
     input:
         selection=rules.selection.output,
         findings=lambda w: SELECTION.results(w.experiment) / "findings.json",
+        calibration=lambda w: SELECTION.calibration(w.experiment),
         template=lambda w: SELECTION.template(w.experiment),
     output:
         report="reports/{experiment}.md",

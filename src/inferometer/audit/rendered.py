@@ -84,10 +84,10 @@ def number_problems(report: Path) -> list[str]:
 
 def link_problems(report: Path) -> list[str]:
     """Links of the report to entries that its evidence page does not have."""
-    missing = pages.missing_anchors(_read(report), _read(evidence_of(report)))
+    evidence = {page.name: _read(page) for page in report.parent.glob(f"*{_EVIDENCE}")}
     return [
-        f"{report}: line {number}: {evidence_of(report).name} has no entry #{anchor}"
-        for number, anchor in missing
+        f"{report}: line {number}: there is no entry {target}"
+        for number, target in pages.missing_anchors(_read(report), evidence)
     ]
 
 

@@ -2,6 +2,7 @@
 
 import re
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,9 @@ from inferometer.reporting.context import ReportContext
 from inferometer.reporting.links import DESIGN, Links
 
 TEMPLATES = Path(__file__).parent / "templates"
+SMALLEST = "smallest_difference"
+"""The finding of the A/A check that other reports quote."""
+
 TEMPLATE_FILE = "report.md.j2"
 SHOWN = 20
 """Failed cells, noisy sessions and changes listed in a report; the evidence page has all."""
@@ -48,6 +52,8 @@ class Source:
     results: str
     templates: Path
     """The experiment's folder, with its `report.md.j2`."""
+    calibration: FindingsFile | None = None
+    """The A/A check of the same machine, where it has one: what it can tell apart."""
 
     @cached_property
     def context(self) -> ReportContext:
@@ -93,15 +99,18 @@ def anchors(page: str) -> set[str]:
     return set(_ANCHOR.findall(page))
 
 
-def missing_anchors(report_text: str, evidence_text: str) -> list[tuple[int, str]]:
-    """(line, anchor) of every link of a report to an entry that its evidence page lacks."""
-    known = anchors(evidence_text)
+def missing_anchors(report_text: str, evidence: Mapping[str, str]) -> list[tuple[int, str]]:
+    """(line, page#anchor) of every link of a report to an entry that an evidence page lacks.
+
+    `evidence` maps the file names of evidence pages to their texts.
+    """
+    known = {name: anchors(text) for name, text in evidence.items()}
     found = []
     for number, line in enumerate(report_text.split("\n"), start=1):
         for link in lint.links(line):
             page, _, anchor = link.target.partition("#")
-            if page.endswith(".evidence.md") and anchor and anchor not in known:
-                found.append((number, anchor))
+            if page.endswith(".evidence.md") and anchor and anchor not in known.get(page, ()):
+                found.append((number, f"{page}#{anchor}"))
     return found
 
 
@@ -213,7 +222,17 @@ def _facts(source: Source, links: Links) -> dict[str, Any]:
         "evidence_page": f"{file.experiment}.evidence.md",
         "depth_option": "" if file.depth == "standard" else f" depth={file.depth}",
         "shown": SHOWN,
+        "smallest_difference": _smallest_difference(source),
     }
+
+
+def _smallest_difference(source: Source) -> str | None:
+    """What this machine can tell apart, linked to the evidence of its A/A check."""
+    file = source.calibration
+    if file is None or SMALLEST not in file or file[SMALLEST].value is None:
+        return None
+    page = f"{file.experiment}.evidence.md"
+    return Links(file, contexts.of(file).design, page).percent(SMALLEST)
 
 
 def _verdict(source: Source, name: str) -> Verdict:

@@ -9,6 +9,9 @@ from inferometer.findings import FindingsFile
 from inferometer.manifest import write_atomically
 from inferometer.reporting import decisions, pages
 
+CALIBRATION = "aa_calibration"
+"""The experiment whose finding the validity section of all other reports quotes."""
+
 
 def texts(experiment: Experiment, findings_path: Path, reports_folder: Path) -> dict[Path, str]:
     """Every file that a report consists of, path -> content; nothing is written.
@@ -23,6 +26,7 @@ def texts(experiment: Experiment, findings_path: Path, reports_folder: Path) -> 
         findings_sha256=digests.of_file(findings_path),
         results=Path(os.path.relpath(results, reports_folder)).as_posix(),
         templates=experiment.folder,
+        calibration=_calibration(file, results),
     )
     written = {
         reports_folder / f"{file.experiment}.md": pages.report(source),
@@ -33,6 +37,14 @@ def texts(experiment: Experiment, findings_path: Path, reports_folder: Path) -> 
         written[folder / f"{decision.id}.json"] = decisions.as_json(decision)
         written[folder / f"{decision.id}.mmd"] = decisions.as_mermaid(decision)
     return written
+
+
+def _calibration(file: FindingsFile, results: Path) -> FindingsFile | None:
+    """The A/A check of the machine, at standard depth; `None` where it was not run."""
+    path = results.parent / CALIBRATION / "findings.json"
+    if file.experiment == CALIBRATION or not path.is_file():
+        return None
+    return FindingsFile.load(path)
 
 
 def render(experiment: Experiment, findings_path: Path, reports_folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from inferometer import digests, environments, experiments, machine, manifest, t
 from inferometer.design import Design
 from inferometer.errors import UserError
 from inferometer.experiments import Experiment
+from inferometer.reporting.render import CALIBRATION
 from inferometer.stacks.registry import stack_of
 from inferometer.stages.repository import Repository
 
@@ -103,6 +104,12 @@ class Selection:
     def template(self, name: str) -> Path:
         """The report template of an experiment, from the root."""
         return self._experiment(name).folder.relative_to(self.repository.root) / "report.md.j2"
+
+    def calibration(self, name: str) -> list[Path]:
+        """The findings of the machine's A/A check, which the other reports quote, if it has any."""
+        path = Path("results") / self.machine / CALIBRATION / "findings.json"
+        there = name != CALIBRATION and (self.repository.root / path).is_file()
+        return [path] if there else []
 
     def shared_templates(self) -> str:
         """Digest of the templates that all reports extend."""
