@@ -10,13 +10,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 
 from inferometer import digests
 from inferometer.errors import UserError
 
 Depth = Literal["quick", "standard", "full"]
-Level = int | float | str
+Level = StrictInt | StrictFloat | StrictStr
 Model = TypeVar("Model", bound=BaseModel)
 DESIGN_FILE = "design.yaml"
 MEASURED = ("suts", "factors", "seed", "noise", "warmup", "gates")

@@ -92,7 +92,14 @@ async def running(
             start_s = time.monotonic() - started
             try:
                 seen = await stack.read_back(http, launch.base_url, settings)
-            except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError) as error:
+            except (
+                aiohttp.ClientError,
+                TimeoutError,
+                ValueError,
+                LookupError,
+                TypeError,
+                AttributeError,
+            ) as error:
                 raise UserError(
                     f"{stack.name}: {launch.base_url} does not answer as {stack.name} does: "
                     f"{type(error).__name__}: {error}"
