@@ -192,7 +192,13 @@ def analyse(
     manifests = [manifest.read(path) for path in tidy.sessions(results)]
     manifests.sort(key=lambda m: (m["sut"], m["block"]))
     ledger = Ledger(observations)
-    found: Analysis = experiment.step("analyse").analyse(ledger, experiment, depth)
+    try:
+        found: Analysis = experiment.step("analyse").analyse(ledger, experiment, depth)
+    except ValueError as error:  # what the statistics refuse, they refuse with a reason
+        raise UserError(
+            f"{results}: the valid cells there do not carry this analysis: {error}. Measure the "
+            "levels that the design declares, or see which cells failed in the session's output"
+        ) from error
     stored = results / "observations.parquet"
     file = FindingsFile(
         experiment=experiment.id,

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from inferometer.claims import cli, listing, report, table, verdicts
+from inferometer.claims.measured import Results
 from inferometer.errors import UserError
 
 HERE = Path(__file__).parents[2]
+NO_RESULTS = Results(HERE / "tests" / "no-results")
 JUDGED = verdicts.judge_folder(HERE / "claims", HERE / "tests" / "no-results")
 
 
@@ -31,9 +33,9 @@ def written(folder: Path) -> dict[str, bytes]:
 
 def test_the_report_is_complete_fast_and_deterministic(tmp_path: Path) -> None:
     start = time.perf_counter()
-    report.write(JUDGED, [], tmp_path / "one")
+    report.write(JUDGED, NO_RESULTS, tmp_path / "one")
     assert time.perf_counter() - start < 5
-    report.write(JUDGED, [], tmp_path / "two")
+    report.write(JUDGED, NO_RESULTS, tmp_path / "two")
     first = written(tmp_path / "one")
     assert first == written(tmp_path / "two")
     assert set(first) == {
@@ -47,7 +49,7 @@ def test_the_report_is_complete_fast_and_deterministic(tmp_path: Path) -> None:
 
 
 def test_links_of_the_report_lead_somewhere(tmp_path: Path) -> None:
-    report.write(JUDGED, [], tmp_path / "reports")
+    report.write(JUDGED, NO_RESULTS, tmp_path / "reports")
     for page in (tmp_path / "reports").rglob("*.md"):
         for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
             file, _, anchor = target.partition("#")
@@ -61,7 +63,7 @@ def test_links_of_the_report_lead_somewhere(tmp_path: Path) -> None:
 
 
 def test_every_claim_is_on_the_page_of_its_source(tmp_path: Path) -> None:
-    report.write(JUDGED, [], tmp_path)
+    report.write(JUDGED, NO_RESULTS, tmp_path)
     for source in JUDGED.sources:
         text = (tmp_path / "claims" / f"{source}.md").read_text()
         ids = {item.claim.id for item in JUDGED.judged if item.source.id == source}

@@ -5,8 +5,7 @@ rule analyse:
     input:
         rules.tidy.output,
     output:
-        findings=f"{RESULTS}/{{name}}/findings.json",
-        figures=directory(f"{RESULTS}/{{name}}/figures"),
+        f"{RESULTS}/{{name}}/findings.json",  # which names every figure and its digest
     log:
         f"logs/{MACHINE}/{{name}}/analyse.log",
     params:

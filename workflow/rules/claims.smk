@@ -10,7 +10,12 @@ rule claims:
         ],
     output:
         overview="reports/claims.md",
-        pages=directory("reports/claims"),
+        pages=[
+            f"reports/claims/{path.name.replace('.yaml', '.md')}"
+            for path in sorted(ROOT.glob("claims/*.yaml"))
+        ],
+        table="reports/claims/table.html",
+        figure=multiext("reports/claims/verdicts", ".svg", ".png"),
     log:
         "logs/claims.log",
     params:

@@ -32,9 +32,9 @@ if workflow.is_main_process:
 
 
 wildcard_constraints:
-    experiment=r"tr\d+|[a-z_]+",
+    experiment="|".join(EXPERIMENTS),
     machine=r"[a-z0-9.\-]+",
-    name=r"[a-z0-9_]+(-quick|-full)?",
+    name=f"({'|'.join(EXPERIMENTS)})(-quick|-full)?",
     sut=r"[a-z0-9\-]+",
     block=r"\d\d+",
     stack=r"[a-z]+",

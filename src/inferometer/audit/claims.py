@@ -3,28 +3,46 @@
 import os
 from pathlib import Path
 
+from inferometer import digests
 from inferometer.claims import registry, report, verdicts
 from inferometer.claims.measured import Results
+from inferometer.errors import UserError
 
 SHOWN = 3
 """Differing lines named for each page; the rest is counted."""
 
 
 def problems(root: Path) -> list[str]:
-    """Entries at fault, and pages that differ from what the registry and the findings give."""
+    """Entries at fault, and pages that differ from what the registry and the findings give.
+
+    Judged by the findings that the report names: newer ones of another machine are no problem.
+    """
     # links are relative to the repository, wherever the audit was called from
     before = Path.cwd()
     os.chdir(root)
     try:
-        results = Results(Path("results"))
+        page = Path("reports/claims.md")
+        if not page.is_file():
+            return [f"{page}: missing; run `inferometer claims report`"]
+        used = report.stamped(page.read_text(encoding="utf-8"))
+        found = [
+            f"{page}: judged by {path}, which is missing or has changed since; "
+            "run `inferometer claims report`"
+            for path, digest in used.items()
+            if not Path(path).is_file() or digests.of_file(Path(path)) != digest
+        ]
+        if found:
+            return found
+        results = Results(Path("results"), only=[Path(path) for path in used])
         judged = verdicts.judge_registry(registry.load(Path("claims")), results)
-        pages = report.texts(judged, results.machines, Path("reports"))
         found = list(judged.problems)
-        for path, text in pages.items():
+        for path, text in report.texts(judged, results, Path("reports")).items():
             found += _differences(path, text)
+        return found
+    except UserError as error:
+        return [str(error)]
     finally:
         os.chdir(before)
-    return found
 
 
 def _differences(path: Path, text: str) -> list[str]:

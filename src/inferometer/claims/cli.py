@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         text = _json(listing.as_data(item)) if args.json else explain.claim_text(item, judged)
         sys.stdout.write(text)
     elif args.action == "report":
-        for path in report.write(judged, results.machines, args.reports):
+        for path in report.write(judged, results, args.reports):
             print(path)
     else:
         _list(judged, args)

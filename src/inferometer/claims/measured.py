@@ -1,5 +1,6 @@
 """Judge a claim by the findings of an experiment, machine by machine."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +26,25 @@ class Run:
 
 
 class Results:
-    """The findings under a results folder, read once; a damaged file is a problem, not a stop."""
+    """The findings under a results folder, read once; a damaged file is a problem, not a stop.
 
-    def __init__(self, folder: Path, machine: str | None = None) -> None:
+    Parameters
+    ----------
+    machine
+        Only this machine's, where one is named.
+    only
+        Only these files: a committed report is judged anew by what it was judged by.
+    """
+
+    def __init__(
+        self, folder: Path, machine: str | None = None, only: Sequence[Path] | None = None
+    ) -> None:
         self.folder = folder
         self.problems: list[str] = []
-        self.machines = [machine] if machine else _machines(folder)
+        found = sorted(folder.glob(f"*/*/{FINDINGS_FILE}")) if only is None else sorted(only)
+        # other depths than standard decide nothing; their folders have a suffix
+        self.files = [path for path in found if "-" not in path.parent.name]
+        self.machines = [machine] if machine else sorted({p.parents[1].name for p in self.files})
         self._files: dict[tuple[str, str], FindingsFile | None] = {}
 
     def file(self, machine: str, experiment: str) -> Path:
@@ -45,19 +59,13 @@ class Results:
         return self._files[key]
 
     def _read(self, path: Path) -> FindingsFile | None:
-        if not path.is_file():
+        if path not in self.files:
             return None
         try:
             return FindingsFile.load(path)
         except UserError as error:
             self.problems.append(str(error))
             return None
-
-
-def _machines(folder: Path) -> list[str]:
-    if not folder.is_dir():
-        return []
-    return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
 
 def runs(entry: Entry, constants: Constants, results: Results) -> list[Run]:
