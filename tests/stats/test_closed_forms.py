@@ -232,6 +232,16 @@ def test_amdahl_with_blocks_agrees_with_dummy_regression():
     assert fit.df == df
 
 
+@pytest.mark.parametrize("mu", [0.0, 0.4, 1.0, 1.7, 3.0])
+def test_bounded_threshold_covers_what_it_says(mu):
+    from inferometer.stats.scaling_laws import bounded_root
+
+    z = mu + random(3).normal(size=200_000)
+    distance = (z - mu) ** 2 - np.minimum(z, 0) ** 2
+    covered = (distance <= bounded_root(mu, 0.95) ** 2 + 1e-12).mean()
+    assert covered == pytest.approx(0.95, abs=0.002)
+
+
 def test_lack_of_fit_without_blocks_is_the_textbook_f():
     n, x, _ = amdahl_data()
     fit = scaling.fit_amdahl(n, x)

@@ -123,7 +123,8 @@ def fit_amdahl(
 
     Notes
     -----
-    Amdahl (1967), AFIPS 30, 483-485; profile interval: Bates and Watts (1988), sec. 6.1;
+    Amdahl (1967), AFIPS 30, 483-485; profile interval: Bates and Watts (1988), sec. 6.1, near
+    the bound of 0 with the threshold of Feldman and Cousins (1998), sec. IV.B;
     lack of fit: Draper and Smith (1998), sec. 2.1; AICc: Hurvich and Tsai (1989), eq. 4.
     """
     inputs.fraction("confidence", confidence)
@@ -231,12 +232,22 @@ def best_speedup(records: ScalingRecords, x1: float) -> float:
     return float((records.levels * np.exp(means)).max() / x1)
 
 
+def law_profile(fit: LawFit, index: int, confidence: float) -> tuple[float, float | None]:
+    """Return the profile interval of one parameter of a law with residual degrees of freedom."""
+    free = fit.theta > 0
+    free[index] = True
+    gradient = fit.records.factor @ fit.law.gradient(fit.records.levels, fit.theta)
+    spread = covariance(gradient, free, fit.rss / fit.df)
+    se = None if spread is None else sqrt(float(spread[index, index]))
+    return profile_interval(fit.problem, fit.theta, fit.rss, index, se, fit.df, confidence)
+
+
 def _intervals(
     fit: LawFit, confidence: float
 ) -> tuple[float | None, Interval | None, tuple[float, float | None] | None]:
     if fit.reason is not None:
         return None, None, None
-    profile = profile_interval(fit.problem, fit.theta, fit.rss, 0, fit.df, confidence)
+    profile = law_profile(fit, 0, confidence)
     if fit.covariance is None or fit.theta[0] == 0:
         return None, None, profile
     se = sqrt(float(fit.covariance[0, 0]))

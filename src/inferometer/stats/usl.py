@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from inferometer.stats import inputs
-from inferometer.stats.amdahl import EXACT_FIT, LawFit, aicc, fit_law, r_squared, x1_interval
+from inferometer.stats.amdahl import (
+    EXACT_FIT,
+    LawFit,
+    aicc,
+    fit_law,
+    law_profile,
+    r_squared,
+    x1_interval,
+)
 from inferometer.stats.inputs import Floats
 from inferometer.stats.result import Interval, Result, interval
 from inferometer.stats.scaling_laws import (
@@ -146,9 +154,7 @@ def _shape_intervals(fit: LawFit, confidence: float) -> dict[str, dict[str, Any]
     if fit.reason is not None:
         return ends
     for index, name in enumerate(USL.parameters):
-        ends["ci_profile"][name] = profile_interval(
-            fit.problem, fit.theta, fit.rss, index, fit.df, confidence
-        )
+        ends["ci_profile"][name] = law_profile(fit, index, confidence)
         if fit.covariance is not None and fit.theta[index] > 0:
             se = sqrt(float(fit.covariance[index, index]))
             ends["se"][name] = se
@@ -178,7 +184,13 @@ def _on_linear_scale(agents: Floats, total: Floats, confidence: float) -> UslFit
             gamma, theta, free, covariance(weighted, free, rss / df), df, confidence
         )
         for index, name in enumerate(USL.parameters):
-            ends["ci_profile"][name] = profile_interval(problem, theta, rss, index, df, confidence)
+            free[index + 1] = True
+            near = covariance(weighted, free, rss / df)
+            se = None if near is None else sqrt(float(near[index + 1, index + 1]))
+            free[index + 1] = theta[index] > 0
+            ends["ci_profile"][name] = profile_interval(
+                problem, theta, rss, index, se, df, confidence
+            )
     return _dressed(
         gamma,
         theta,
