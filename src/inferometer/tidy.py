@@ -1,16 +1,18 @@
 """Tidy: sealed raw files become one table of observations, a row for each request."""
 
 import argparse
-from collections.abc import Iterator
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.json
 
 from inferometer import manifest, records
 from inferometer.errors import UserError
 from inferometer.experiments import SESSION
-from inferometer.load.closed_loop import window_tokens
 
 CARRIED = (
     *("agent", "server", "sequence", "sent_s", "first_token_s", "last_token_s", "done_s"),
@@ -24,8 +26,12 @@ CARRIED = (
 
 def sessions(results: Path) -> list[Path]:
     """Manifests of the sealed sessions of a results folder, in the order of SUT and block."""
-    found = (path for path in results.glob("raw/*/*.manifest.json"))
-    return sorted(p for p in found if SESSION.match(p.name.removesuffix(".manifest.json")))
+    found = {}
+    for path in results.glob("raw/*/*.manifest.json"):
+        block = path.name.removesuffix(".manifest.json")
+        if SESSION.match(block):
+            found[path.parent.name, int(block)] = path
+    return [found[key] for key in sorted(found)]
 
 
 def observations(results: Path) -> pd.DataFrame:
@@ -42,9 +48,8 @@ def observations(results: Path) -> pd.DataFrame:
     for path in found:
         if problems := manifest.problems(path):
             raise UserError("\n".join(problems))
-        frames.append(pd.DataFrame(_rows(path)))
-    table = pd.concat(frames, ignore_index=True)
-    return table.sort_values(["sut", "block", "line"], ignore_index=True)
+        frames.append(_requests(path))
+    return pd.concat(frames, ignore_index=True)
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
@@ -69,39 +74,89 @@ def read(path: Path) -> pd.DataFrame:
         raise UserError(f"{path}: cannot be read: {error}") from error
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+def _requests(path: Path) -> pd.DataFrame:
+    """The request rows of one session, its cells' factors and windows beside them."""
     sealed = manifest.read(path)
-    lines = list(records.read(path.with_name(sealed["raw"]["file"])))
-    cells = {record["cell"]: record for _, record in lines if record["kind"] == "cell"}
-    facts = _session_facts(sealed)
-    for number, record in lines:
-        if record["kind"] == "request":
-            yield _row(number, record, cells[record["cell"]], sealed) | facts
+    lines = _lines(path.with_name(sealed["raw"]["file"]))
+    kinds = lines.column("kind").to_pylist()
+    cells = [lines.slice(at, 1).to_pylist()[0] for at, kind in enumerate(kinds) if kind == "cell"]
+    chosen = np.flatnonzero(np.array(kinds) == "request")
+    requests = lines.take(pa.array(chosen))
+    about = _cell_table(cells).reindex(requests.column("cell").to_numpy())
+    rows = pd.DataFrame(
+        {
+            "session": sealed["session"],
+            "sut": sealed["sut"],
+            "block": sealed["block"],
+            "line": chosen + 1,
+            "cell": requests.column("cell").to_numpy(),
+        }
+    )
+    for name in about.columns:
+        rows[name] = about[name].to_numpy()
+    for name in CARRIED:
+        rows[name] = requests.column(name).to_pandas() if name in requests.column_names else None
+    start, end = about["window_start_s"].to_numpy(), about["window_end_s"].to_numpy()
+    # comparisons with a missing time or a missing window are false
+    rows["in_window"] = (rows["sent_s"] >= start) & (rows["done_s"].astype(float) <= end)
+    rows["window_tokens"] = _tokens_inside(requests, rows, start, end)
+    return rows.assign(**_session_facts(sealed))
 
 
-def _row(
-    line: int, record: dict[str, Any], cell: dict[str, Any], sealed: manifest.Manifest
-) -> dict[str, Any]:
-    start, end = cell["window_start_s"], cell["window_end_s"]
-    windowed = start is not None and end is not None
-    inside = windowed and record["sent_s"] >= start and (record["done_s"] or end + 1) <= end
-    return {
-        "session": sealed["session"],
-        "sut": sealed["sut"],
-        "block": sealed["block"],
-        "line": line,
-        "cell": record["cell"],
-        "phase": cell["phase"],
-        **cell["levels"],
-        "cell_valid": cell["valid"],
-        "cell_started_s": cell["started_s"],
-        "cell_ended_s": cell["ended_s"],
-        "window_start_s": start,
-        "window_end_s": end,
-        "in_window": inside,
-        "window_tokens": window_tokens(record, start, end) if windowed else 0.0,
-        **{name: record.get(name) for name in CARRIED},
+def _lines(raw: Path) -> pa.Table:
+    """Every line of a raw file as a row; `UserError` names file and cause."""
+    try:
+        table = pyarrow.json.read_json(
+            raw, read_options=pyarrow.json.ReadOptions(block_size=1 << 24)
+        )
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{raw}: cannot be read: {error}") from error
+    versions = set(table.column("schema_version").to_pylist())
+    if versions != {records.SCHEMA_VERSION}:
+        raise UserError(
+            f"{raw}: has schema_version {sorted(map(str, versions))}; this version of Inferometer "
+            f"reads {records.SCHEMA_VERSION}"
+        )
+    return table
+
+
+def _cell_table(cells: list[dict[str, Any]]) -> pd.DataFrame:
+    """One row a cell, by its index: phase, factor levels, validity, times, window."""
+    rows = {
+        cell["cell"]: {
+            "phase": cell["phase"],
+            **cell["levels"],
+            "cell_valid": cell["valid"],
+            "cell_started_s": cell["started_s"],
+            "cell_ended_s": cell["ended_s"],
+            "window_start_s": _number(cell["window_start_s"]),
+            "window_end_s": _number(cell["window_end_s"]),
+        }
+        for cell in cells
     }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _tokens_inside(
+    requests: pa.Table, rows: pd.DataFrame, start: np.ndarray, end: np.ndarray
+) -> np.ndarray:
+    """`load.closed_loop.window_tokens` of every row at once."""
+    stamps = requests.column("token_us").combine_chunks()
+    counts = np.asarray(stamps.value_lengths().fill_null(0))
+    row = np.repeat(np.arange(len(rows)), counts)
+    token_us = np.asarray(stamps.flatten())
+    sent = rows["sent_s"].to_numpy()
+    with np.errstate(invalid="ignore"):
+        low, high = (np.rint((bound - sent) * 1e6) for bound in (start, end))
+        inside = (token_us >= low[row]) & (token_us < high[row])
+    found = np.bincount(row[inside], minlength=len(rows)).astype(float)
+    counted = pd.to_numeric(rows["completion_tokens"]).to_numpy(dtype=float, na_value=math.nan)
+    weight = np.where(np.isnan(counted) | (counts == 0), 1.0, counted / np.maximum(counts, 1))
+    return found * weight
 
 
 def _session_facts(sealed: manifest.Manifest) -> dict[str, Any]:

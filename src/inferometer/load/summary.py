@@ -6,6 +6,11 @@ import pandas as pd
 
 from inferometer.stats import fairness
 
+TIMED = (
+    *("cell_valid", "in_window", "status", "sequence", "sent_s", "first_token_s", "last_token_s"),
+    *("done_s", "completion_tokens", "server_prefill_s", "server_decode_s"),
+)
+"""Columns that `timings` needs."""
 SECONDS = ("latency_s", "ttft_s", "tpot_s", "queue_wait_s", "prefill_s", "decode_s")
 
 
@@ -44,9 +49,11 @@ def cells(observations: pd.DataFrame, factors: list[str]) -> pd.DataFrame:
     Means of requests are NaN where no request counts.
     """
     keys = ["sut", "block", "cell", "phase", *factors]
-    valid = observations[observations["cell_valid"]]
+    windows = [*keys, "agent", "window_start_s", "window_end_s", "window_tokens"]
+    # only what is needed: a million observations are a gigabyte
+    valid = observations.loc[observations["cell_valid"], list(dict.fromkeys(windows))]
     means = (
-        timings(observations)
+        timings(observations[["sut", "block", "cell", *TIMED]])
         .groupby(["sut", "block", "cell"], observed=True)[[*SECONDS, "server_rate", "request_rate"]]
         .mean()
     )
