@@ -31,7 +31,7 @@ TINY = {
         "min_s": 0.3,
         "prompt_tokens": 8,
         "output_tokens": 8,
-        "deadline_s": 5,
+        "deadline_s": 20,
     },
 }
 QUIET = {

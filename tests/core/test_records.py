@@ -59,5 +59,5 @@ def test_another_version_of_the_format_is_refused(tmp_path):
 
 def test_an_unwritable_folder_is_one_message(tmp_path):
     (tmp_path / "raw").write_text("a file, no folder")
-    with pytest.raises(UserError, match="cannot write .*run again"):
+    with pytest.raises(UserError, match=r"cannot write .*run again"):
         records.RawWriter(tmp_path / "raw" / "00.jsonl")
