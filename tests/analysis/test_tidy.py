@@ -33,7 +33,8 @@ def request(agent: int, sequence: int, sent_s: float, token_us: list[int], **mor
         "kind": "request", "cell": 0, "agent": agent, "sequence": sequence, "sent_s": sent_s,
         "first_token_s": sent_s + token_us[0] / 1e6 if token_us else None, "last_token_s": last,
         "done_s": last, "token_us": token_us, "completion_tokens": len(token_us) or None,
-        "server_prefill_s": 0.01, "server_decode_s": 0.04, "status": "ok" if token_us else "timeout",
+        "server_prefill_s": 0.01, "server_decode_s": 0.04,
+        "status": "ok" if token_us else "timeout",
         **more,
     }  # fmt: skip
 
