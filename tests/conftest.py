@@ -1,6 +1,7 @@
 """A checkout of the project in a temporary folder, with a design small enough for a test."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -133,14 +134,10 @@ class Checkout:
         """Jobs that the main command would run, by rule."""
         done = self.report(*words, "-n", "--quiet", "progress", **options)
         assert done.rc == 0, done.text
-        rows = [line.split() for line in done.text.splitlines()]
-        start = next((i for i, row in enumerate(rows) if row[:2] == ["job", "count"]), None)
         counts: dict[str, int] = {}
-        for row in rows[start + 2 :] if start is not None else []:
-            if len(row) != 2 or not row[1].isdigit():
-                break
-            counts[row[0]] = int(row[1])
-        counts.pop("total", None)
+        for rule in re.findall(r"^(?:local)?rule (\w+):$", done.text, re.MULTILINE):
+            counts[rule] = counts.get(rule, 0) + 1
+        assert counts or "Nothing to be done" in done.text, done.text
         return counts
 
     @property

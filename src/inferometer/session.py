@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -179,12 +179,11 @@ async def _attempt(
         try:
             content = await _block(task, writer, partial, progress)
         except (UserError, OSError) as error:
-            # the reason stays with the partial file; a full disk may refuse even that
+            # the reason stays with the partial file; a full disk, of which the error itself
+            # tells, may refuse even that
             reason = provenance.without_private(str(error), task.root)
-            try:
+            with suppress(UserError):
                 writer.append({"kind": "aborted", "reason": reason})
-            except UserError as failure:
-                print(failure, file=sys.stderr)
             raise
     noise = content.pop("noise")
     complaints = noise["complaints"]

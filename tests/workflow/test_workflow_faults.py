@@ -120,9 +120,9 @@ def test_a_results_folder_that_cannot_be_written_is_one_message(checkout):
 
 @contextmanager
 def small_disk(path):
-    """A file system of 48 KiB at `path`; skips where it may not be mounted."""
+    """A file system of 24 KiB at `path`; skips where it may not be mounted."""
     path.mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(path)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=24k", "tmpfs", str(path)]
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except FileNotFoundError:
@@ -143,6 +143,7 @@ def test_a_full_disk_is_one_message_and_keeps_what_was_written(checkout):
         message = one_message(done)
         assert "cannot write" in message
         assert "Free space" in message
+        assert done.text.count("cannot write") == 1
         assert requests_taken(checkout) > 2
     assert checkout.no_server_left()
 
