@@ -70,7 +70,7 @@ def simulate(runs: int, seed: int, jobs: int) -> list[Outcome]:
         TimeRemainingColumn(),
     )
     with Progress(*columns) as progress:
-        task = progress.add_task("simulating", total=runs * len(cells))
+        task = progress.add_task("simulating", total=runs * sum(cell.times for cell in cells))
         return run_cells(cells, runs, seed, jobs, lambda n: progress.advance(task, n))
 
 
@@ -81,7 +81,7 @@ def _print_verdict(
     from rich.table import Table
 
     judged = [outcome for outcome in outcomes if outcome.band is not None]
-    table = Table(title=f"{runs} simulations per cell, {elapsed_s:.0f} s")
+    table = Table(title=f"at least {runs} simulations per cell, {elapsed_s:.0f} s")
     for title in ("criterion", "judged", "met", "lowest", "highest"):
         table.add_column(title)
     for criterion in dict.fromkeys(outcome.criterion for outcome in judged):

@@ -23,16 +23,15 @@ def all_cells() -> list[Cell]:
 def run_cells(
     cells: list[Cell], runs: int, seed: int, jobs: int, advance: Callable[[int], None]
 ) -> list[Outcome]:
-    """Simulate each cell `runs` times; the outcome depends on the seed, not on `jobs`.
+    """Simulate each cell `runs` times its own `times`, seeded.
 
-    `advance` is told the number of simulations of each finished chunk.
+    The outcome does not depend on `jobs`. `advance` is told the number of simulations of each finished chunk.
     """
     totals: list[Tally] = [{} for _ in cells]
-    chunks = [min(CHUNK, runs - begin) for begin in range(0, runs, CHUNK)]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_quiet) as pool:
         waiting: dict[Future[Tally], tuple[int, int]] = {}
-        for number, size in enumerate(chunks):
-            for index in range(len(cells)):
+        for index, cell in enumerate(cells):
+            for number, size in enumerate(_chunks(runs * cell.times)):
                 waiting[pool.submit(_run_chunk, index, size, number, seed)] = index, size
         for done in as_completed(waiting):
             index, size = waiting[done]
@@ -40,10 +39,14 @@ def run_cells(
                 totals[index][key] = totals[index].get(key, 0) + hits
             advance(size)
     return [
-        Outcome(cell.criterion, cell.setting, *key, hits, runs, cell.judged.get(key))
+        Outcome(cell.criterion, cell.setting, *key, hits, runs * cell.times, cell.judged.get(key))
         for cell, tally in zip(cells, totals, strict=True)
         for key, hits in tally.items()
     ]
+
+
+def _chunks(runs: int) -> list[int]:
+    return [min(CHUNK, runs - begin) for begin in range(0, runs, CHUNK)]
 
 
 def _quiet() -> None:

@@ -220,8 +220,9 @@ def _repeat(runs: int, seed: int, elapsed_s: float) -> str:
     return (
         "## How to repeat\n\n"
         f"`inferometer stats-check --runs {runs} --seed {seed}` ({elapsed_s / 60:.1f} minutes "
-        f"here). Every cell is simulated {runs} times in chunks; chunk c of cell i draws from the "
-        f"seed ({seed}, i, c), so the numbers do not depend on the number of processes. "
+        f"here). Every cell is simulated {runs} times, those of false breaks {breaks.TIMES} times "
+        "as often because their rate lies near its limit, in chunks; chunk c of cell i draws from "
+        f"the seed ({seed}, i, c), so the numbers do not depend on the number of processes. "
         "± is the Monte-Carlo standard error (binomial, with two hits and two misses added so that "
         "it is never 0). Bands are those of the design and are not widened. "
         f"numpy {numpy.__version__}, scipy {scipy.__version__}, "
