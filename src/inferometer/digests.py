@@ -59,8 +59,8 @@ def of_code(*roots: Path, search: Path, leave_out: Sequence[str] = ()) -> str:
             if ([*name.split("."), ""])[1] in leave_out:
                 continue
             waiting.extend(_module_files(name, search))
-    # The contents alone, in path order: a checkout elsewhere has the same digest.
-    return of_data([seen[path] for path in sorted(seen, key=lambda p: p.as_posix())])
+    # the contents alone, in their own order: a checkout elsewhere has the same digest
+    return of_data(sorted(seen.values()))
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ def write(table: pd.DataFrame, path: Path) -> None:
         table.to_parquet(draft, index=False, compression="zstd")
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
         raise UserError(f"{path}: cannot write ({error.strerror})") from error
 
 

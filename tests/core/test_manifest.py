@@ -69,9 +69,6 @@ def test_missing_and_broken_manifests_are_messages(tmp_path):
         manifest.read(path)
 
 
-@pytest.mark.xfail(
-    raises=NotADirectoryError, strict=True, reason="the draft's removal raises in turn"
-)
 def test_a_failed_write_leaves_the_old_content_and_no_draft(tmp_path):
     folder = tmp_path / "place"
     folder.write_text("a file, no folder")

@@ -25,7 +25,8 @@ def run_cells(
 ) -> list[Outcome]:
     """Simulate each cell `runs` times its own `times`, seeded.
 
-    The outcome does not depend on `jobs`. `advance` is told the number of simulations of each finished chunk.
+    The outcome does not depend on `jobs`. `advance` is told the number of simulations of each
+    finished chunk.
     """
     totals: list[Tally] = [{} for _ in cells]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_quiet) as pool:
