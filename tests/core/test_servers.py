@@ -176,9 +176,12 @@ def test_a_server_by_url_is_driven_like_our_own(llamacpp, tmp_path):
 
     async def main() -> tuple[dict, dict]:
         async with llamacpp(own, tmp_path / "log") as server:
-            async with StreamingClient(
-                server.base_url, LlamaCpp().dialect(own), timeout_s=30, clock_origin=0
-            ) as plain, plain.http.get(server.base_url + "/v1/models") as answer:
+            async with (
+                StreamingClient(
+                    server.base_url, LlamaCpp().dialect(own), timeout_s=30, clock_origin=0
+                ) as plain,
+                plain.http.get(server.base_url + "/v1/models") as answer,
+            ):
                 model = (await answer.json())["data"][0]["id"]
             settings = UrlSettings(url=server.base_url, model=model)
             launch = Url().launch(settings, None, Path(sys.executable), 0)

@@ -14,12 +14,14 @@ import psutil
 from inferometer.design import NoiseRule
 
 SPIN_LOOPS = 12_000
-SPINS = 150
+PROBE_S = 0.6
+"""The kernel counts CPU time in hundredths of a second: over this long, on two cores, one tick of
+somebody else is less than 1 %."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A probe of the idle host over about a third of a second.
+    """A probe of the idle host over `PROBE_S`.
 
     `spin_jitter` is the 95th percentile of a fixed spin over its median, less 1.
     Fractions are of the whole machine's CPU time; `steal_fraction` is `None` where the
@@ -68,11 +70,15 @@ def spent(before: CpuClock, after: CpuClock) -> tuple[float | None, float]:
 
 
 def probe() -> Probe:
-    """Spin a fixed amount many times on an otherwise idle machine."""
+    """Spin a fixed amount again and again on an otherwise idle machine."""
     me = [psutil.Process()]
-    before = read_clock(me)
     _spin()
-    durations = sorted(_spin() for _ in range(SPINS))
+    before = read_clock(me)
+    durations = []
+    deadline = time.perf_counter() + PROBE_S
+    while time.perf_counter() < deadline:
+        durations.append(_spin())
+    durations.sort()
     steal, foreign = spent(before, read_clock(me))
     median = statistics.median(durations)
     jitter = durations[int(0.95 * len(durations))] / median - 1
