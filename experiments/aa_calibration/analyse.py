@@ -210,7 +210,7 @@ def _tests(ledger: Ledger, pairs: dict[int, pd.DataFrame]) -> dict:
         p = float(ledger.findings[name].value or 0.0)
         if p < hypothesis.alpha:
             return Judgement("refuted", f"uniformity is rejected, p = [[{name}]]", [name])
-        return Judgement("supported", f"nothing speaks against it, p = [[{name}]]", [name])
+        return Judgement("inconclusive", f"nothing speaks against it, p = [[{name}]]", [name])
 
     def covered(hypothesis: Hypothesis) -> Judgement:
         name = f"coverage.n{_n_of(hypothesis)}"
@@ -218,7 +218,7 @@ def _tests(ledger: Ledger, pairs: dict[int, pd.DataFrame]) -> dict:
         if found is None or found.low is None or found.high is None:
             return Judgement("inconclusive", "no interval", [name])
         if found.low <= CONFIDENCE <= found.high:
-            return Judgement("supported", f"[[{name}]] contains the promise", [name])
+            return Judgement("inconclusive", f"[[{name}]] is compatible with the promise", [name])
         return Judgement("refuted", f"[[{name}]] does not contain the promise", [name])
 
     return {"same": same, "uniform": uniform, "covered": covered}

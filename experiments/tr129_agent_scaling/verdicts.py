@@ -206,25 +206,41 @@ def decisions(ledger: Ledger, suts: dict) -> list[Decision]:
     """Which server settings to use for how many agents, on this machine."""
     if "llamacpp-serial" not in suts or "llamacpp-batch8" not in suts:
         return []
-    levels = suts["llamacpp-serial"].levels
-    few, many = next(n for n in levels if n > 1), max(levels)
-
-    def gains(n: int, yes: Branch | Leaf, no: Branch | Leaf) -> Branch:
-        name = f"batching_gain.n{n}"
-        question = f"Does continuous batching give a higher total at N = {n}?"
-        return Branch(
-            question=question, finding=name, holds=_above_one(ledger, name), yes=yes, no=no
-        )
-
+    levels = sorted(set(suts["llamacpp-serial"].levels) & set(suts["llamacpp-batch8"].levels))
+    start = _batching_from(ledger, levels)
+    gain, alone = f"batching_gain.n{start}", "batching_gain.n1"
     slots = Leaf(advice="Give the server several slots (continuous batching).")
-    one = Leaf(advice="One slot does as well; keep the simpler server.")
-    near = Leaf(advice=f"Several slots pay off only near N = {many}; measure at your own N.")
+    one = Leaf(advice="Keep one slot: several bring nothing that could be shown here.")
+    either = Leaf(advice="Either; no difference could be shown here.")
+    slower = _above_one(ledger, alone)
     root = Branch(
-        question="Do several agents send at the same time?",
-        yes=gains(few, slots, gains(many, near, one)),
-        no=gains(1, slots, one),
+        question=f"Do {start} or more agents send at the same time?",
+        yes=Branch(
+            question=f"Does continuous batching give a higher total at N = {start}?",
+            finding=gain,
+            holds=_above_one(ledger, gain),
+            yes=slots,
+            no=one,
+        ),
+        no=Branch(
+            question="Does continuous batching change the total of a single agent?",
+            finding=alone,
+            holds=None if slower is None else True,
+            yes=slots if slower else one,
+            no=either,
+        ),
     )
     return [Decision(id="slots", title="How many slots?", root=root)]
+
+
+def _batching_from(ledger: Ledger, levels: list[int]) -> int:
+    """The smallest N from which batching gives more at every measured N, else the largest N."""
+    start = levels[-1]
+    for n in reversed(levels):
+        if _above_one(ledger, f"batching_gain.n{n}") is not True:
+            break
+        start = n
+    return start
 
 
 def _above_one(ledger: Ledger, name: str) -> bool | None:

@@ -1,5 +1,6 @@
 import json
 import shutil
+from itertools import pairwise
 
 import pytest
 from conftest import Checkout, until
@@ -16,7 +17,7 @@ def intervals(*checkouts: Checkout) -> list[tuple[float, float]]:
 
 
 def overlap(spans: list[tuple[float, float]]) -> bool:
-    return any(first[1] > second[0] for first, second in zip(spans, spans[1:], strict=False))
+    return any(first[1] > second[0] for first, second in pairwise(spans))
 
 
 def test_no_command_line_lifts_the_bench(measured):
