@@ -4,7 +4,7 @@ import sys
 
 import psutil
 import pytest
-from conftest import until
+from checkouts import until
 
 from inferometer.stacks.server import GUARD
 

@@ -1,9 +1,8 @@
 import json
-import shutil
 from itertools import pairwise
 
 import pytest
-from conftest import Checkout, until
+from checkouts import Checkout, make_checkout, until
 
 
 def intervals(*checkouts: Checkout) -> list[tuple[float, float]]:
@@ -20,25 +19,25 @@ def overlap(spans: list[tuple[float, float]]) -> bool:
     return any(first[1] > second[0] for first, second in pairwise(spans))
 
 
-def test_no_command_line_lifts_the_bench(measured):
-    for path in measured.results.glob("raw"):
-        shutil.rmtree(path)
-    done = measured.report("--cores", "4", "--resources", "bench=4")
+def test_no_command_line_lifts_the_bench(checkout):
+    done = checkout.report("--cores", "4", "--resources", "bench=4")
     assert done.rc == 0, done.text
-    assert len(intervals(measured)) == 4
-    assert not overlap(intervals(measured))
+    assert len(intervals(checkout)) == 4
+    assert not overlap(intervals(checkout))
 
 
 @pytest.mark.slow
-def test_two_workflows_at_once_never_overlap(measured, checkout):
-    for path in measured.results.glob("raw"):
-        shutil.rmtree(path)
+def test_two_workflows_at_once_never_overlap(checkout, environments_folder):
+    other = make_checkout(checkout.root.with_name("other"), environments_folder)
     command = ("snakemake", "reports/tr129.md", "--config", "depth=quick")
-    both = [one.start(*command) for one in (measured, checkout)]
-    for running in both:
-        done = running.wait()
-        assert done.rc == 0, done.text
-    spans = intervals(measured, checkout)
+    both = [one.start(*command) for one in (checkout, other)]
+    try:
+        for running in both:
+            done = running.wait(250)
+            assert done.rc == 0, done.text
+    finally:
+        other.end()
+    spans = intervals(checkout, other)
     assert len(spans) == 8
     assert not overlap(spans)
     assert any("waiting for the bench" in running.text for running in both)

@@ -6,7 +6,7 @@ import subprocess
 from contextlib import contextmanager
 
 import pytest
-from conftest import server_process, until
+from checkouts import server_process, until
 
 MEASURE = ("measure", "tr129", "--sut", "llamacpp-serial", "--block", "0", "--depth", "quick")
 
