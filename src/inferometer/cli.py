@@ -11,6 +11,10 @@ from inferometer.errors import UserError
 VERBS: dict[str, tuple[str, str]] = {
     # verb -> (module with add_arguments and a runner, one line of help), in the order of use
     "machine": ("inferometer.machine", "show this machine's fingerprint, id and readings"),
+    "meters": (
+        "inferometer.stages.meters",
+        "show what can be metered here, and why the rest cannot",
+    ),
     "calibrate": ("inferometer.load.calibration", "measure the load client's own error"),
     "environment": ("inferometer.stages.environment", "make the environment of a stack"),
     "fetch": ("inferometer.stages.fetch", "bring an artifact into the cache and verify it"),

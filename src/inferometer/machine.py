@@ -21,6 +21,8 @@ from typing import Any
 import psutil
 
 from inferometer import digests
+from inferometer.meters import nvml
+from inferometer.meters.base import MeterAbsent
 
 NOTABLE_ISA = (
     *("sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512vl"),
@@ -143,7 +145,7 @@ def readings() -> dict[str, Any]:
         "load_average": list(os.getloadavg()),
         "steal_s": getattr(times, "steal", None),
         "memory_available_mib": psutil.virtual_memory().available // 2**20,
-        "gpus": _gpu_readings() or None,
+        **nvml.volatile(),
     }
 
 
@@ -219,75 +221,31 @@ def _version(package: str) -> str | None:
 
 
 def _gpus() -> tuple[Gpu, ...]:
-    with _nvml() as nvml:
-        if nvml is None:
-            return ()
-        driver = nvml.nvmlSystemGetDriverVersion()
-        cuda = nvml.nvmlSystemGetCudaDriverVersion_v2()
-        found = []
-        for index in range(nvml.nvmlDeviceGetCount()):
-            handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            try:
-                limit = nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
-            except nvml.NVMLError:
-                limit = None
-            found.append(
-                Gpu(
-                    model=nvml.nvmlDeviceGetName(handle),
-                    memory_mib=nvml.nvmlDeviceGetMemoryInfo(handle).total // 2**20,
-                    driver=driver,
-                    cuda=f"{cuda // 1000}.{cuda % 1000 // 10}",
-                    power_limit_w=limit,
-                )
-            )
-        return tuple(found)
+    try:
+        driver_library = nvml.start()
+    except MeterAbsent:
+        return ()
+    try:
+        count = driver_library.nvmlDeviceGetCount()
+        return tuple(_gpu(driver_library, index) for index in range(count))
+    finally:
+        driver_library.nvmlShutdown()
 
 
-def _gpu_readings() -> list[dict[str, Any]]:
-    with _nvml() as nvml:
-        if nvml is None:
-            return []
-        sensors = {
-            "sm_mhz": lambda h: nvml.nvmlDeviceGetClockInfo(h, nvml.NVML_CLOCK_SM),
-            "memory_mhz": lambda h: nvml.nvmlDeviceGetClockInfo(h, nvml.NVML_CLOCK_MEM),
-            "temperature_c": lambda h: nvml.nvmlDeviceGetTemperature(h, nvml.NVML_TEMPERATURE_GPU),
-            "power_w": lambda h: nvml.nvmlDeviceGetPowerUsage(h) / 1000,
-            "throttle_reasons": nvml.nvmlDeviceGetCurrentClocksThrottleReasons,
-            "memory_used_mib": lambda h: nvml.nvmlDeviceGetMemoryInfo(h).used // 2**20,
-        }
-        found = []
-        for index in range(nvml.nvmlDeviceGetCount()):
-            handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            row: dict[str, Any] = {}
-            for name, read in sensors.items():
-                try:
-                    row[name] = read(handle)
-                except nvml.NVMLError:
-                    row[name] = None
-            found.append(row)
-        return found
-
-
-class _nvml:
-    """NVML while it is needed, or `None` where no driver is loaded."""
-
-    def __enter__(self) -> Any:
-        # Importing pynvml costs 20 ms; without a driver's device node there is nothing to ask.
-        self.module: Any = None
-        if not Path("/dev/nvidiactl").exists():
-            return None
-        import pynvml
-
-        try:
-            pynvml.nvmlInit()
-        except pynvml.NVMLError:
-            return None
-        self.module = pynvml
-        return pynvml
-
-    def __exit__(self, *_: object) -> None:
-        if self.module is not None:
-            self.module.nvmlShutdown()
+def _gpu(library: Any, index: int) -> Gpu:
+    handle = library.nvmlDeviceGetHandleByIndex(index)
+    cuda = library.nvmlSystemGetCudaDriverVersion_v2()
+    try:
+        limit = library.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
+    except library.NVMLError:
+        limit = None
+    return Gpu(
+        model=library.nvmlDeviceGetName(handle),
+        memory_mib=library.nvmlDeviceGetMemoryInfo(handle).total // 2**20,
+        driver=library.nvmlSystemGetDriverVersion(),
+        cuda=f"{cuda // 1000}.{cuda % 1000 // 10}",
+        power_limit_w=limit,
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,7 @@ that belongs to no process of ours, and the spread of a fixed amount of spinning
 
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -67,6 +68,49 @@ def spent(before: CpuClock, after: CpuClock) -> tuple[float | None, float]:
         steal = (after.steal_s - before.steal_s) / capacity
     foreign = (after.busy_s - before.busy_s) - (after.own_s - before.own_s)
     return steal, max(foreign, 0.0) / capacity
+
+
+class BlockClock:
+    """CPU time of others during a block, in segments: the SUT's processes may change between.
+
+    `mark` ends a segment and begins the next. `drop` forgets the one under way: when a process
+    has ended inside it, how much of the time was ours is not known.
+    """
+
+    def __init__(self, processes: Callable[[], list[psutil.Process]]) -> None:
+        self._processes = processes
+        self._capacity_s = self._foreign_s = 0.0
+        self._steal_s: float | None = 0.0
+        self.drop()
+
+    def drop(self) -> None:
+        """Begin a segment here, whatever was before."""
+        self._own = self._ours()
+        self._before = read_clock(self._own)
+
+    def mark(self) -> None:
+        """Count the segment that ends here."""
+        # a process that began inside the segment has used all its time in it
+        after = read_clock(list({*self._own, *self._ours()}))
+        capacity = max(after.capacity_s - self._before.capacity_s, 1e-9)
+        steal, foreign = spent(self._before, after)
+        self._capacity_s += capacity
+        self._foreign_s += foreign * capacity
+        if steal is None or self._steal_s is None:
+            self._steal_s = None
+        else:
+            self._steal_s += steal * capacity
+        self.drop()
+
+    def spent(self) -> tuple[float | None, float]:
+        """(steal fraction, foreign CPU fraction) of all segments; (None, 0) without any."""
+        if not self._capacity_s:
+            return None, 0.0
+        steal = None if self._steal_s is None else self._steal_s / self._capacity_s
+        return steal, self._foreign_s / self._capacity_s
+
+    def _ours(self) -> list[psutil.Process]:
+        return [psutil.Process(), *self._processes()]
 
 
 def probe() -> Probe:
