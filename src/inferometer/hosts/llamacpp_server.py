@@ -33,6 +33,8 @@ def parameters(options: dict) -> xllamacpp.CommonParams:
         params.cache_idle_slots = False
     params.cache_type_k = getattr(xllamacpp.ggml_type, "GGML_TYPE_" + options["kv_type"].upper())
     params.cache_type_v = params.cache_type_k
+    flash = {"auto": -1, "off": 0, "on": 1}
+    params.flash_attn_type = flash[options["flash_attention"]]
     params.fit_params = False  # never let it shrink the context behind our back
     params.endpoint_props = True
     params.endpoint_slots = True

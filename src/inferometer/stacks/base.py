@@ -89,17 +89,16 @@ class Launch:
 
 
 class Stack(Protocol):
-    """One serving stack: one module, one environment.
-
-    `environment` names `envs/<environment>.txt`, or is `None` for a server that the user runs.
-    """
+    """One stack: one module, one environment."""
 
     name: str
-    environment: str | None
     settings_model: type[BaseModel]
 
-    def dialect(self, settings: Any) -> Dialect:
-        """How a server with these settings is spoken to."""
+    def environment_for(self, settings: Any) -> str | None:
+        """The name of `envs/<name>.txt` that it runs in; `None` for a server that the user runs."""
+
+    def dialect(self, settings: Any) -> Dialect | None:
+        """How a server with these settings is spoken to; `None` for a worker (stacks/worker.py)."""
 
     def launch(self, settings: Any, artifact: Path | None, python: Path, port: int) -> Launch:
         """The command that serves `artifact` on `port` with `python` of its environment."""

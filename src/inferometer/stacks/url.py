@@ -30,8 +30,11 @@ class Url:
     """A server by URL: started, warmed and stopped by its user; we only drive it."""
 
     name = "url"
-    environment: str | None = None
     settings_model: type[BaseModel] = UrlSettings
+
+    def environment_for(self, settings: Any) -> None:
+        """The user's own server has its own."""
+        return
 
     def launch(self, settings: Any, artifact: Path | None, python: Path, port: int) -> Launch:
         """Nothing is started: the command is empty."""
