@@ -267,14 +267,28 @@ def _context(
             for cell, reasons in m["invalid_cells"].items()
         ],
         not_testable=[
-            NotTestable(what=name, reason="optional, and not chosen in the configuration")
-            for name, sut in experiment.design.suts.items()
-            if sut.optional and name not in measured
+            *(
+                NotTestable(what=name, reason="optional, and not chosen in the configuration")
+                for name, sut in experiment.design.suts.items()
+                if sut.optional and name not in measured
+            ),
+            *_not_testable_cells(manifests),
         ],
         software_changes=_software_changes(manifests),
         validity=found.validity,
         notes=found.notes,
     )
+
+
+def _not_testable_cells(manifests: list[manifest.Manifest]) -> list[NotTestable]:
+    """Cells that the sessions could not measure here, each with its reason once."""
+    seen: dict[tuple[str, str], str] = {}
+    for sealed in manifests:
+        for cell, reason in sealed.get("not_testable_cells", {}).items():
+            seen.setdefault((sealed["sut"], cell), reason)
+    return [
+        NotTestable(what=f"{sut} at {cell}", reason=reason) for (sut, cell), reason in seen.items()
+    ]
 
 
 def _machine_facts(identity: dict[str, Any]) -> dict[str, str]:
@@ -303,7 +317,7 @@ def _session_facts(sealed: manifest.Manifest) -> SessionFacts:
         + (f"+dirty {code['dirty']}" if code["dirty"] else ""),
         stack="; ".join(_stack_version(server) for server in servers),
         command="; ".join(" ".join(server["command"]) for server in servers),
-        environment=environments[0] if environments else "none: a server by URL",
+        environment=environments[0] if environments else "none of ours",
         artifacts={
             s["artifact"]["name"]: s["artifact"]["sha256"] for s in servers if s["artifact"]
         },

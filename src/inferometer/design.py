@@ -14,10 +14,12 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     StrictFloat,
     StrictInt,
     StrictStr,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 
@@ -81,11 +83,19 @@ class Factor(_Section):
 
 
 class DepthPlan(_Section):
-    """What one depth measures: blocks, phases (factor levels to cross) and effort per cell."""
+    """What one depth measures: blocks, phases (factor levels to cross) and effort per cell.
+
+    `only` names, for a phase, the SUTs that measure it; all of them where it says nothing.
+    """
 
     blocks: int = Field(ge=1)
     phases: dict[str, dict[str, list[Level]]]
     effort: dict[str, float | int]
+    only: dict[str, list[str]] = {}
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_empty(write(self), "only")
 
 
 class NoiseRule(_Section):
@@ -160,6 +170,12 @@ class Design(_Section):
     gates: Gates
     hypotheses: dict[str, Hypothesis]
     exclusions: list[str]
+    reads: list[str] = []
+    """Files of the repository that the analysis reads besides the observations, such as prices."""
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_empty(write(self), "reads")
 
     @model_validator(mode="after")
     def _levels_possible(self) -> Self:
@@ -175,6 +191,14 @@ class Design(_Section):
                     for level in levels:
                         if rule := factor.reject(level):
                             raise ValueError(f"{where}: {level} is not allowed; {rule}")
+            for phase, suts in plan.only.items():
+                where = f"depths.{depth}.only.{phase}"
+                if phase not in plan.phases:
+                    raise ValueError(f"{where}: no such phase; there are: {', '.join(plan.phases)}")
+                if unknown := [name for name in suts if name not in self.suts]:
+                    raise ValueError(
+                        f"{where}: no SUT {unknown[0]!r}; known: {', '.join(self.suts)}"
+                    )
         return self
 
     @cached_property
@@ -202,10 +226,13 @@ class Design(_Section):
             )
         return self.depths[depth]
 
-    def cells(self, depth: Depth) -> list[Cell]:
-        """Every cell of a depth, each combination once, in the order of declaration."""
+    def cells(self, depth: Depth, sut: str | None = None) -> list[Cell]:
+        """Every cell of a depth (of one SUT), each combination once, in order of declaration."""
         found: dict[str, Cell] = {}
-        for phase, crossing in self.plan(depth).phases.items():
+        plan = self.plan(depth)
+        for phase, crossing in plan.phases.items():
+            if sut is not None and sut not in plan.only.get(phase, [sut]):
+                continue
             for levels in product(*crossing.values()):
                 cell = Cell(phase=phase, levels=dict(zip(crossing, levels, strict=True)))
                 found.setdefault(cell.label, cell)
@@ -213,7 +240,7 @@ class Design(_Section):
 
     def cell_order(self, depth: Depth, sut: str, block: int) -> list[Cell]:
         """The cells in the seeded random order of one block of one SUT."""
-        cells = self.cells(depth)
+        cells = self.cells(depth, sut)
         random.Random(f"{self.seed}/{sut}/{block}/cells").shuffle(cells)
         return cells
 
@@ -235,6 +262,13 @@ class Design(_Section):
             random.Random(f"{self.seed}/{block}/suts").shuffle(shuffled)
             order += [(sut, block) for sut in shuffled]
         return order
+
+
+def _without_empty(content: dict[str, Any], key: str) -> dict[str, Any]:
+    """A design that does not use a key keeps the digest that it had before there was one."""
+    if not content.get(key):
+        content.pop(key, None)
+    return content
 
 
 def load(folder: Path, extra_suts: dict[str, Any] | None = None) -> Design:

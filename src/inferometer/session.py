@@ -6,10 +6,9 @@ the manifest is sealed: whatever kills a session, what it took stays, counted an
 
 import asyncio
 import shutil
-import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,25 +16,16 @@ from typing import Any
 
 import psutil
 
-from inferometer import digests, environments, lock, machine, manifest, provenance
-from inferometer.artifacts import fetch
+from inferometer import digests, lock, machine, manifest, provenance, subjects
 from inferometer.artifacts.catalog import Catalog
 from inferometer.design import Cell, Depth, Design, Sut
-from inferometer.errors import UserError
+from inferometer.errors import NotTestableHere, UserError
 from inferometer.experiments import Experiment
 from inferometer.load.calibration import calibrate
-from inferometer.load.client import StreamingClient
-from inferometer.load.prompts import PromptSource
 from inferometer.meters import host
 from inferometer.progress import Position, SessionProgress
 from inferometer.records import RawWriter, Record
-from inferometer.stacks.base import GenerationRequest
-from inferometer.stacks.registry import stack_of
-from inferometer.stacks.server import RunningServer, free_port, running
-
-READY_LIMIT_S = 180.0
-REQUEST_LIMIT_S = 60.0
-"""For a request, where the effort's own deadline for a cell is not shorter."""
+from inferometer.subjects import Subjects
 
 
 @dataclass(frozen=True)
@@ -67,6 +57,11 @@ class Assignment:
         return f"{self.sut}/{self.block:02d}"
 
     @property
+    def where(self) -> str:
+        """The SUT's place in the design, for errors."""
+        return f"{self.experiment.folder}/design.yaml: suts.{self.sut}"
+
+    @property
     def title(self) -> str:
         """For people: experiment, SUT, block."""
         blocks = self.design.plan(self.depth).blocks
@@ -74,33 +69,29 @@ class Assignment:
 
 
 @dataclass
-class Served:
-    """One server in use: what it is, the client that drives it, its prompts."""
+class BlockRun:
+    """What an experiment's `warm_up(run)` works with before the first cell of a block.
 
-    sut: Sut
-    settings: Any
-    server: RunningServer
-    client: StreamingClient
-    prompts: PromptSource
-    environment: environments.Environment | None
-    artifact: fetch.Fetched | None
-
-
-@dataclass
-class CellRun:
-    """What an experiment's `measure(run)` works with while it measures one cell.
-
-    `servers` holds the SUT's server and, for mixed models, its companion. `append` stores a
-    record under this cell. `first_index` is the first prompt index that is free; a measurement
-    that used `k` prompts adds `k` to it.
+    `suts` holds the running SUT and, for mixed models, its companion: `subjects.Served` for a
+    server, `subjects.InProcess` for a worker. `append` stores a record.
     """
 
     design: Design
-    cell: Cell
     effort: Any
-    servers: list[Served]
+    suts: list[Any]
+    append: Callable[[Record], None]
+
+
+@dataclass
+class CellRun(BlockRun):
+    """What an experiment's `measure(run)` works with while it measures one cell.
+
+    `append` stores a record under this cell. `first_index` is the first prompt index that is
+    free; a measurement that used `k` prompts adds `k` to it.
+    """
+
+    cell: Cell
     first_index: int
-    append: Any
 
 
 @dataclass(frozen=True)
@@ -108,8 +99,9 @@ class CellOutcome:
     """What an experiment says about a cell it measured.
 
     The window is the interval that the analysis uses, on the session's clock; `None` when there
-    was none. `reasons` say why the cell is invalid. `fatal` ends the session: it says what
-    happened to the SUT.
+    was none. `reasons` say why the cell is invalid; `not_testable` says why it cannot be measured
+    on this machine at all. `fatal` ends the session: it says what happened to the SUT. `restart`
+    asks for a new life of the SUT before the next cell: its end was itself a result.
     """
 
     window_start_s: float | None
@@ -118,6 +110,8 @@ class CellOutcome:
     facts: dict[str, Any] = field(default_factory=dict)
     prompts_used: int = 0
     fatal: str | None = None
+    not_testable: str | None = None
+    restart: bool = False
 
 
 def measure(task: Assignment) -> str:
@@ -134,7 +128,8 @@ def measure(task: Assignment) -> str:
             f"are only taken on their own machine. Leave `machine: auto` in config/config.yaml"
         )
     preparing = time.time()
-    _prepare(task)
+    members = _members(task.design.suts[task.sut])
+    served = subjects.prepare(task.root, task.catalog, members, task.where)
     # installing and fetching, once on a machine, are no part of measuring
     started = psutil.Process().create_time() + time.time() - preparing
     with lock.bench(task.title):
@@ -142,7 +137,7 @@ def measure(task: Assignment) -> str:
         with progress.shown():
             for attempt in range(1, task.design.noise.repeats + 2):
                 last = attempt == task.design.noise.repeats + 1
-                sealed = asyncio.run(_attempt(task, attempt, last, started, progress))
+                sealed = asyncio.run(_attempt(task, served, attempt, last, started, progress))
                 if not sealed["noise"]["complaints"] or last:
                     break
                 progress.say(f"{task.title}: noisy ({_joined(sealed)}); kept aside and repeated")
@@ -153,23 +148,18 @@ def measure(task: Assignment) -> str:
     return outcome
 
 
-def _prepare(task: Assignment) -> None:
-    """Make the environments and fetch the artifacts that are missing."""
-    for member in _members(task.design.suts[task.sut]):
-        stack, _ = stack_of(member, f"{task.experiment.folder}/design.yaml: suts.{task.sut}")
-        if stack.environment:
-            environments.ensure(task.root, stack.environment)
-        if member.artifact:
-            fetch.fetch(member.artifact, task.catalog)
-
-
 def _members(sut: Sut) -> list[Sut]:
     """The SUT and its companion."""
     return [sut, sut.companion] if sut.companion else [sut]
 
 
 async def _attempt(
-    task: Assignment, attempt: int, last: bool, started: float, progress: SessionProgress
+    task: Assignment,
+    served: bool,
+    attempt: int,
+    last: bool,
+    started: float,
+    progress: SessionProgress,
 ) -> manifest.Manifest:
     """Measure the block once and seal it where it belongs."""
     stamp = datetime.now(UTC)
@@ -177,7 +167,7 @@ async def _attempt(
     facts: dict[str, Any] = {"before": machine.readings()}
     with RawWriter(partial) as writer:
         try:
-            content = await _block(task, writer, partial, progress)
+            content = await _block(task, served, writer, partial, progress)
         except (UserError, OSError) as error:
             # the reason stays with the partial file; a full disk, of which the error itself
             # tells, may refuse even that
@@ -246,115 +236,124 @@ def _log_of(partial: Path) -> Path:
 
 
 async def _block(
-    task: Assignment, writer: RawWriter, partial: Path, progress: SessionProgress
+    task: Assignment, served: bool, writer: RawWriter, partial: Path, progress: SessionProgress
 ) -> dict[str, Any]:
-    """Probe, calibrate, serve, warm up, measure each cell; returns the manifest's content."""
+    """Probe, calibrate, start, warm up, measure each cell; returns the manifest's content."""
     design, sut = task.design, task.design.suts[task.sut]
     step = task.experiment.step("measure")
     effort = step.Effort.model_validate(design.plan(task.depth).effort)
     order = design.cell_order(task.depth, task.sut, task.block)
-    progress.stage("noise probe and client calibration")
+    content: dict[str, Any] = {**_identity(task), "cell_order": [cell.label for cell in order]}
+    progress.stage("noise probe and client calibration" if served else "noise probe")
     probes = {"before": host.probe()}
-    calibration = await calibrate(quick=True)
+    if served:  # a worker times itself: no client of ours is in what it measures
+        content["calibration"] = (await calibrate(quick=True)).to_dict()
     origin = time.monotonic()
-    cells_s = 0.0
-    reasons: dict[str, list[str]] = {}
-    progress.stage("starting the server")
-    async with _serving(task, sut, _log_of(partial), origin, effort.deadline_s) as servers:
-        progress.stage("warming up")
-        used = await _warm_up(design, servers, effort, writer)
-        own = [psutil.Process(), *(p for s in servers for p in s.server.processes())]
-        clock = host.read_clock(own)
-        for index, cell in enumerate(order):
-            progress.cell(cell.label)
-            run = CellRun(design, cell, effort, servers, used, _appender(writer, index))
-            begun = time.monotonic()
-            outcome: CellOutcome = await step.measure(run)
-            ended = time.monotonic()
-            cells_s += ended - begun
-            used += outcome.prompts_used
-            writer.append(_cell_record(index, cell, outcome, begun - origin, ended - origin))
-            if outcome.fatal:
-                raise UserError(_fatal(task, cell, outcome.fatal, servers))
-            if outcome.reasons:
-                reasons[cell.label] = outcome.reasons
-            progress.cell_done()
-        steal, foreign = host.spent(clock, host.read_clock(own))
-        facts = _server_facts(task, servers)
+    plan = subjects.Plan(
+        root=task.root,
+        where=task.where,
+        catalog=task.catalog,
+        members=_members(sut),
+        seed=f"{design.seed}/{task.sut}/{task.block}",
+        log=_log_of(partial),
+        clock_origin=origin,
+        limit_s=effort.deadline_s,
+    )
+    cells = _Cells(task, step, effort, writer, origin)
+    progress.stage("starting the SUT")
+    async with Subjects(plan) as running:
+        try:
+            await running.start()
+        except NotTestableHere as why:
+            cells.skip(order, str(why))
+            steal, foreign = None, 0.0
+        else:
+            progress.stage("warming up")
+            cells.used = await step.warm_up(
+                BlockRun(design, effort, running.running, writer.append)
+            )
+            clock = host.BlockClock(running.processes)
+            for index, cell in enumerate(order):
+                progress.cell(cell.label)
+                await cells.measure(index, cell, running, clock)
+                progress.cell_done()
+            steal, foreign = clock.spent()
+        content |= {"servers": running.facts(), "lives": len(running.starts_s)}
     probes["after"] = host.probe()
-    complaints = host.complaints(design.noise, probes, steal, foreign)
-    return {
-        **_identity(task),
-        **facts,
-        "cell_order": [cell.label for cell in order],
-        "calibration": calibration.to_dict(),
+    return content | {
         "warmup": {
             "rule": "fixed number, declared in the design",
             **design.warmup.model_dump(mode="json"),
         },
-        "invalid_cells": reasons,
+        "invalid_cells": cells.invalid,
+        "not_testable_cells": cells.not_testable,
         "noise": {
             "probes": {name: probe.to_dict() for name, probe in probes.items()},
             "block": {"steal_fraction": steal, "foreign_cpu_fraction": foreign},
-            "complaints": complaints,
+            "complaints": host.complaints(design.noise, probes, steal, foreign),
         },
-        "cells_s": cells_s,
+        "cells_s": cells.seconds,
     }
 
 
-@asynccontextmanager
-async def _serving(
-    task: Assignment, sut: Sut, log: Path, origin: float, limit_s: float
-) -> AsyncIterator[list[Served]]:
-    """Start the SUT's server and its companion's, each with a client and prompts."""
-    async with AsyncExitStack() as stack_of_contexts:
-        served = []
-        for number, member in enumerate(_members(sut)):
-            where = f"{task.experiment.folder}/design.yaml: suts.{task.sut}"
-            stack, settings = stack_of(member, where)
-            artifact = fetch.fetch(member.artifact, task.catalog) if member.artifact else None
-            environment = (
-                environments.load(task.root, stack.environment) if stack.environment else None
-            )
-            python = environment.python if environment else Path(sys.executable)
-            launch = stack.launch(
-                settings, artifact.path if artifact else None, python, free_port()
-            )
-            server = await stack_of_contexts.enter_async_context(
-                running(stack, settings, launch, log, ready_limit_s=READY_LIMIT_S)
-            )
-            client = await stack_of_contexts.enter_async_context(
-                StreamingClient(
-                    server.base_url,
-                    stack.dialect(settings),
-                    timeout_s=min(REQUEST_LIMIT_S, limit_s),
-                    clock_origin=origin,
-                )
-            )
-            seed = f"{task.design.seed}/{task.sut}/{task.block}/{number}"
-            prompts = await PromptSource.build(client, seed)
-            served.append(Served(member, settings, server, client, prompts, environment, artifact))
-        yield served
+class _Cells:
+    """Measures the cells of a block one after the other and keeps what they say."""
+
+    def __init__(
+        self, task: Assignment, step: Any, effort: Any, writer: RawWriter, origin: float
+    ) -> None:
+        self.task, self.step, self.effort = task, step, effort
+        self.writer, self.origin, self.used = writer, origin, 0
+        self.seconds = 0.0
+        self._sut_gone = False
+        self.invalid: dict[str, list[str]] = {}
+        self.not_testable: dict[str, str] = {}
+
+    async def measure(
+        self, index: int, cell: Cell, running: Subjects, clock: host.BlockClock
+    ) -> None:
+        """Measure one cell and append its record; `UserError` when the SUT is of no more use."""
+        if self._sut_gone:
+            await running.restart()
+            clock.drop()
+        run = CellRun(
+            self.task.design,
+            self.effort,
+            running.running,
+            _appender(self.writer, index, self.task.root),
+            cell,
+            self.used,
+        )
+        begun = time.monotonic()
+        outcome: CellOutcome = await self.step.measure(run)
+        ended = time.monotonic()
+        self.seconds += ended - begun
+        self.used += outcome.prompts_used
+        times = (begun - self.origin, ended - self.origin)
+        self.writer.append(_cell_record(index, cell, outcome, *times))
+        if outcome.fatal:
+            raise UserError(_fatal(self.task, cell, outcome.fatal, running))
+        if outcome.reasons:
+            self.invalid[cell.label] = outcome.reasons
+        if outcome.not_testable:
+            self.not_testable[cell.label] = outcome.not_testable
+        self._sut_gone = outcome.restart
+        if not outcome.restart:
+            clock.mark()
+
+    def skip(self, order: list[Cell], why: str) -> None:
+        """Enter every cell as not testable: the SUT cannot run on this machine."""
+        now = time.monotonic() - self.origin
+        for index, cell in enumerate(order):
+            outcome = CellOutcome(None, None, [], not_testable=why)
+            self.writer.append(_cell_record(index, cell, outcome, now, now))
+            self.not_testable[cell.label] = why
 
 
-async def _warm_up(design: Design, servers: list[Served], effort: Any, writer: RawWriter) -> int:
-    """Send the declared number of requests to each server; returns the prompts used."""
-    count = design.warmup.requests
-    for served in servers:
-
-        async def one(index: int, served: Served = served) -> None:
-            request = GenerationRequest(
-                served.prompts.prompt(effort.prompt_tokens, index), effort.output_tokens, index
-            )
-            record = await served.client.generate(request, agent=0, sequence=index)
-            writer.append(record | {"kind": "warmup"})
-
-        await asyncio.gather(*(one(index) for index in range(count)))
-    return count
-
-
-def _appender(writer: RawWriter, index: int) -> Any:
+def _appender(writer: RawWriter, index: int, root: Path) -> Callable[[Record], None]:
     def append(record: Record) -> None:
+        if error := record.get("error"):  # errors of a stack may name folders of this machine
+            record = {**record, "error": provenance.without_private(error, root)}
         writer.append({"kind": record["kind"], "cell": index, **record})
 
     return append
@@ -374,19 +373,15 @@ def _cell_record(
         "window_end_s": outcome.window_end_s,
         "valid": not outcome.reasons,
         "reasons": outcome.reasons,
+        **({"not_testable": outcome.not_testable} if outcome.not_testable else {}),
         **outcome.facts,
     }
 
 
-def _fatal(task: Assignment, cell: Cell, what: str, servers: list[Served]) -> str:
-    states = []
-    for served in servers:
-        alive = "still runs" if served.server.alive() else "has ended"
-        states.append(f"the {served.sut.stack} server {alive}; its last lines:")
-        states.append(served.server.last_words())
+def _fatal(task: Assignment, cell: Cell, what: str, running: Subjects) -> str:
     return (
         f"{task.title}, cell {cell.label}: {what}. The records taken so far are kept under "
-        f"{task.raw.parent / 'aborted'}; run again to go on from this block.\n" + "\n".join(states)
+        f"{task.raw.parent / 'aborted'}; run again to go on from this block.\n{running.states()}"
     )
 
 
@@ -412,69 +407,6 @@ def _identity(task: Assignment) -> dict[str, Any]:
     }
 
 
-def _server_facts(task: Assignment, servers: list[Served]) -> dict[str, Any]:
-    """What was served, as it was started and as it described itself."""
-    rows = []
-    for served in servers:
-        command = [provenance.without_private(part, task.root) for part in served.server.command]
-        processes = served.server.processes()
-        rows.append(
-            {
-                "stack": served.sut.stack,
-                "settings": served.settings.model_dump(mode="json"),
-                "command": command,
-                "read_back": _published(served.server.read_back, task.root),
-                "start_s": served.server.start_s,
-                "resident_mib": sum(_resident(p) for p in processes) // 2**20 or None,
-                "environment": _environment_facts(served.environment),
-                "artifact": _artifact_facts(task, served),
-                "exact_prompts": served.prompts.exact,
-            }
-        )
-    return {"servers": rows}
-
-
-def _environment_facts(environment: environments.Environment | None) -> dict[str, Any] | None:
-    if environment is None:
-        return None
-    return {
-        "lock_sha256": environment.lock_sha256,
-        "python": environment.python_version,
-        "freeze": environment.freeze,
-    }
-
-
-def _artifact_facts(task: Assignment, served: Served) -> dict[str, Any] | None:
-    if served.artifact is None:
-        return None
-    entry = task.catalog.artifact(served.artifact.name)
-    return {
-        "name": served.artifact.name,
-        "sha256": served.artifact.sha256,
-        "bytes": served.artifact.bytes,
-        "quantization": entry.quantization,
-        "licence": entry.licence,
-        "performance_only": entry.performance_only,
-    }
-
-
-def _published(data: Any, root: Path) -> Any:
-    if isinstance(data, str):
-        return provenance.without_private(data, root)
-    if isinstance(data, dict):
-        return {key: _published(value, root) for key, value in data.items()}
-    if isinstance(data, list):
-        return [_published(value, root) for value in data]
-    return data
-
-
-def _resident(process: psutil.Process) -> int:
-    try:
-        return process.memory_info().rss
-    except psutil.Error:
-        return 0
-
-
 def _position(task: Assignment) -> Position:
     order = task.design.session_order(task.depth, task.suts)
     results = task.experiment.results(task.root, task.machine, task.depth)
@@ -488,7 +420,7 @@ def _position(task: Assignment) -> Position:
         title=task.title,
         session=order.index((task.sut, task.block)),
         sessions=len(order),
-        cells=len(task.design.cells(task.depth)),
+        cells=len(task.design.cells(task.depth, task.sut)),
         seconds_per_session=sum(walls) / len(walls) if walls else None,
     )
 
@@ -501,6 +433,7 @@ def _outcome(task: Assignment, sealed: manifest.Manifest) -> str:
     timing = sealed["timing"]
     notes = [f"noisy: {_joined(sealed)}"] if sealed["noise"]["complaints"] else []
     notes += [f"invalid: {label}" for label in sealed["invalid_cells"]]
+    notes += [f"not testable here: {label}" for label in sealed["not_testable_cells"]]
     return "; ".join(
         [
             f"{task.title}: {len(sealed['cell_order'])} cells, {sealed['raw']['lines']} records, "

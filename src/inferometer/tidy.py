@@ -1,4 +1,4 @@
-"""Tidy: sealed raw files become one table of observations, a row for each request."""
+"""Tidy: sealed raw files become one table of observations, a row for each thing observed."""
 
 import argparse
 import math
@@ -23,6 +23,8 @@ CARRIED = (
     *("finish_reason", "status", "error"),
 )
 """Fields of a request record that become columns as they are."""
+NOT_OBSERVED = ("cell", "warmup", "aborted", "request")
+"""Kinds of records that are no rows, and requests, whose columns are chosen one by one."""
 
 
 def sessions(results: Path) -> list[Path]:
@@ -40,7 +42,10 @@ def observations(results: Path) -> pd.DataFrame:
 
     One row a request: session, SUT, block and raw line, the cell's factors and window, the
     record's fields, tokens inside the window, and session-wide facts from the manifest
-    (`session_*`). Raises `UserError` when a session's bytes are not the sealed ones.
+    (`session_*`). One row, too, for any other record of a measurement (a phase, an energy window,
+    a ceiling): a column `kind` then tells them apart, every field that is no list is a column,
+    and `sut_*` are the numbers that a worker reports of itself. Raises `UserError` when a
+    session's bytes are not the sealed ones.
     """
     found = sessions(results)
     if not found:
@@ -49,8 +54,16 @@ def observations(results: Path) -> pd.DataFrame:
     for path in found:
         if problems := manifest.problems(path):
             raise UserError("\n".join(problems))
-        frames.append(_requests(path))
-    return pd.concat(frames, ignore_index=True)
+        frames += _rows(path)
+    # columns without a value in one session must not decide the type of the others'
+    table = pd.concat([frame.dropna(axis=1, how="all") for frame in frames], ignore_index=True)
+    missing = [name for frame in frames for name in frame.columns if name not in table]
+    for name in dict.fromkeys(missing):
+        table[name] = None
+    table = table[list(dict.fromkeys(name for frame in frames for name in frame.columns))]
+    if "kind" in table:
+        table["kind"] = table["kind"].fillna("request")
+    return table
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
@@ -76,33 +89,66 @@ def read(path: Path) -> pd.DataFrame:
         raise UserError(f"{path}: cannot be read: {error}") from error
 
 
-def _requests(path: Path) -> pd.DataFrame:
-    """The request rows of one session, its cells' factors and windows beside them."""
+def _rows(path: Path) -> list[pd.DataFrame]:
+    """The rows of one session: a table of its requests, and one of each other kind of record."""
     sealed = manifest.read(path)
     lines = _lines(path.with_name(sealed["raw"]["file"]))
-    kinds = lines.column("kind").to_pylist()
-    cells = [lines.slice(at, 1).to_pylist()[0] for at, kind in enumerate(kinds) if kind == "cell"]
-    chosen = np.flatnonzero(np.array(kinds) == "request")
-    requests = lines.take(pa.array(chosen))
-    about = _cell_table(cells).reindex(requests.column("cell").to_numpy())
+    kinds = np.array(lines.column("kind").to_pylist())
+    cells = _cell_table([lines.slice(int(at), 1).to_pylist()[0] for at in _at(kinds, "cell")])
+    tables = []
+    for kind in dict.fromkeys(["request", *kinds]):
+        chosen = _at(kinds, kind)
+        if kind in NOT_OBSERVED and (kind != "request" or not len(chosen)):
+            continue
+        records_ = lines.take(pa.array(chosen))
+        about = cells.reindex(records_.column("cell").to_pandas())
+        rows = _about(sealed, chosen, about)
+        add = _requests if kind == "request" else _fields
+        tables.append(add(rows, records_, about).assign(**_session_facts(sealed)))
+    return tables
+
+
+def _at(kinds: np.ndarray, kind: str) -> np.ndarray:
+    return np.flatnonzero(kinds == kind)
+
+
+def _about(sealed: manifest.Manifest, chosen: np.ndarray, about: pd.DataFrame) -> pd.DataFrame:
+    """Which session, line and cell each row is from, with the cell's factors and window."""
     rows = pd.DataFrame(
         {
             "session": sealed["session"],
             "sut": sealed["sut"],
             "block": sealed["block"],
             "line": chosen + 1,
-            "cell": requests.column("cell").to_numpy(),
+            "cell": about.index.to_numpy(),
         }
     )
     for name in about.columns:
         rows[name] = about[name].to_numpy()
+    return rows
+
+
+def _fields(rows: pd.DataFrame, found: pa.Table, about: pd.DataFrame) -> pd.DataFrame:
+    """Every field of the records that is no list or object, beside what `rows` says already."""
+    for name in found.column_names:
+        column = found.column(name)
+        nested = pa.types.is_nested(column.type)
+        if name not in (*rows.columns, "schema_version") and not nested:
+            values = column.to_pandas()
+            if column.null_count < len(column):
+                rows[name] = values.to_numpy()
+    return rows
+
+
+def _requests(rows: pd.DataFrame, requests: pa.Table, about: pd.DataFrame) -> pd.DataFrame:
+    """The columns of request records, and their tokens inside the cell's window."""
     for name in CARRIED:
         rows[name] = requests.column(name).to_pandas() if name in requests.column_names else None
     start, end = about["window_start_s"].to_numpy(), about["window_end_s"].to_numpy()
     # comparisons with a missing time or a missing window are false
     rows["in_window"] = (rows["sent_s"] >= start) & (rows["done_s"].astype(float) <= end)
     rows["window_tokens"] = _tokens_inside(requests, rows, start, end)
-    return rows.assign(**_session_facts(sealed))
+    return rows
 
 
 def _lines(raw: Path) -> pa.Table:
@@ -163,24 +209,35 @@ def _tokens_inside(
 
 def _session_facts(sealed: manifest.Manifest) -> dict[str, Any]:
     """Facts of the whole session, repeated in its rows so that findings can rest on them."""
-    calibration = sealed["calibration"]
-    return {
+    facts = {
         "session_wall_s": sealed["timing"]["wall_s"],
         "session_cells_s": sealed["timing"]["cells_s"],
         "session_steal_fraction": sealed["noise"]["block"]["steal_fraction"],
         "session_foreign_cpu_fraction": sealed["noise"]["block"]["foreign_cpu_fraction"],
         "session_noisy": sealed["noise"]["noisy"],
-        **{
-            f"session_{load}_{name}": calibration[load][name]
-            for load in ("streams", "rate")
-            for name in (
-                "added_ttft_p50_s",
-                "added_ttft_p99_s",
-                "schedule_lag_p99_s",
-                "cpu_s_per_1000_tokens",
-            )
-            if calibration[load].get(name) is not None
-        },
+    }
+    # only sessions over HTTP have a client to calibrate; a worker times and describes itself
+    if calibration := sealed.get("calibration"):
+        return facts | _client_facts(calibration)
+    described = sealed["servers"][0]["read_back"]
+    return facts | {
+        f"sut_{name}": value
+        for name, value in described.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+
+
+def _client_facts(calibration: dict[str, Any]) -> dict[str, float]:
+    return {
+        f"session_{load}_{name}": calibration[load][name]
+        for load in ("streams", "rate")
+        for name in (
+            "added_ttft_p50_s",
+            "added_ttft_p99_s",
+            "schedule_lag_p99_s",
+            "cpu_s_per_1000_tokens",
+        )
+        if calibration[load].get(name) is not None
     }
 
 

@@ -13,6 +13,7 @@ rule analyse:
             experiment_of(w.name), "analyse", "inferometer.analysis"
         ),
         design=lambda w: SELECTION.design(experiment_of(w.name)).digest,
+        reads=lambda w: SELECTION.reads(experiment_of(w.name)),
         folder=subpath(output[0], parent=True),
         overrides=lambda w: SELECTION.overrides(),
     shell:

@@ -37,7 +37,7 @@ wildcard_constraints:
     name=f"({'|'.join(EXPERIMENTS)})(-quick|-full)?",
     sut=r"[a-z0-9\-]+",
     block=r"\d\d+",
-    stack=r"[a-z]+",
+    stack=r"[a-z\-]+",
     artifact=r"[a-z0-9._\-]+",
 
 

@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from inferometer.load import closed_loop
 from inferometer.load.loop_result import LoopResult
 from inferometer.records import Record
-from inferometer.session import CellOutcome, CellRun, Served
+from inferometer.session import BlockRun, CellOutcome, CellRun
+from inferometer.stacks.base import GenerationRequest
+from inferometer.subjects import Served
 
 
 class ClosedLoopEffort(BaseModel):
@@ -26,16 +28,34 @@ class ClosedLoopEffort(BaseModel):
     deadline_s: float = Field(gt=0)
 
 
+async def warm_up(run: BlockRun) -> int:
+    """Send the declared number of requests at once to each server; returns the prompts used."""
+    count = run.design.warmup.requests
+    for served in run.suts:
+
+        async def one(index: int, served: Served = served) -> None:
+            request = GenerationRequest(
+                served.prompts.prompt(run.effort.prompt_tokens, index),
+                run.effort.output_tokens,
+                index,
+            )
+            record = await served.client.generate(request, agent=0, sequence=index)
+            run.append(record | {"kind": "warmup"})
+
+        await asyncio.gather(*(one(index) for index in range(count)))
+    return count
+
+
 async def measure_closed_loop(run: CellRun) -> CellOutcome:
     """Drive the SUT with the cell's `agents` and `think_ms`.
 
     With a companion server the agents are shared out, and only the interval in which the loops
     of both are active counts.
     """
-    shares = _shares(int(run.cell.levels["agents"]), len(run.servers))
+    shares = _shares(int(run.cell.levels["agents"]), len(run.suts))
     records: list[Record] = []
     loops = []
-    for number, (served, share) in enumerate(zip(run.servers, shares, strict=True)):
+    for number, (served, share) in enumerate(zip(run.suts, shares, strict=True)):
         if share:
             offset = sum(shares[:number])
             loops.append(_loop(run, served, share, offset, number, records))

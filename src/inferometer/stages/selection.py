@@ -7,6 +7,7 @@ from typing import Any
 
 from inferometer import config as configuration
 from inferometer import digests, environments, experiments, machine, manifest, tidy
+from inferometer.artifacts import fetch
 from inferometer.design import Design
 from inferometer.errors import UserError
 from inferometer.experiments import Experiment
@@ -78,7 +79,7 @@ class Selection:
             "code": self._measuring_code(name, sut),
             "environments": [self.lock(stack) for stack, _, _ in self._members(name, sut) if stack],
             "artifacts": [
-                catalog.artifact(artifact).sha256
+                fetch.identity(artifact, catalog, self.repository.root)
                 for _, artifact, _ in self._members(name, sut)
                 if artifact
             ],
@@ -101,6 +102,14 @@ class Selection:
         """The design of an experiment."""
         return self._experiment(name).design
 
+    def reads(self, name: str) -> dict[str, str]:
+        """Digests of what the analysis of an experiment reads besides the observations."""
+        root = self.repository.root
+        return {
+            path: digests.of_file(root / path) if (root / path).is_file() else "missing"
+            for path in self.design(name).reads
+        }
+
     def template(self, name: str) -> Path:
         """The report template of an experiment, from the root."""
         return self._experiment(name).folder.relative_to(self.repository.root) / "report.md.j2"
@@ -122,7 +131,12 @@ class Selection:
     def _measuring_code(self, name: str, sut: str) -> str:
         stacks = sorted({stack for _, _, stack in self._members(name, sut)})
         modules = [f"inferometer.stacks.{stack}" for stack in stacks]
-        hosts = [f"inferometer.hosts.{stack}_server" for stack in stacks]
+        # what runs inside the stack's own environment: llamacpp_server, transformers_worker, ...
+        hosts = [
+            f"inferometer.hosts.{path.stem}"
+            for stack in stacks
+            for path in sorted((experiments.SOURCE / "inferometer/hosts").glob(f"{stack}_*.py"))
+        ]
         return self._experiment(name).code_digest(
             "measure", *modules, *hosts, leave_out=NOT_MEASURING
         )
@@ -134,10 +148,10 @@ class Selection:
         where = f"{self._experiment(name).folder / 'design.yaml'}: suts.{sut}"
         found = []
         for member in members:
-            stack, _ = stack_of(member, where)
+            stack, settings = stack_of(member, where)
             if member.artifact:
                 self.repository.catalog.artifact(member.artifact)
-            found.append((stack.environment, member.artifact, stack.name))
+            found.append((stack.environment_for(settings), member.artifact, stack.name))
         return found
 
     def _order(self, name: str) -> list[tuple[str, int]]:
