@@ -8,7 +8,7 @@ rule artifact:
     log:
         "logs/artifacts/{artifact}.log",
     params:
-        sha256=lambda w: SELECTION.repository.catalog.artifact(w.artifact).sha256,
+        identity=lambda w: SELECTION.artifact(w.artifact),
         overrides=lambda w: SELECTION.overrides(),
     shell:
         "{INFEROMETER} fetch {wildcards.artifact} --marker {output} {params.overrides} 2>&1"

@@ -1,11 +1,11 @@
-"""The catalog: which model files exist, what they are, where they come from."""
+"""The catalog: which artifacts exist, what they are, where they come from."""
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from inferometer.config import LocalArtifact
 from inferometer.design import validated
@@ -13,6 +13,8 @@ from inferometer.errors import UserError
 
 CATALOG_FILE = Path(__file__).with_name("catalog.yaml")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Dtype = Literal["float32", "bfloat16", "float16"]
+DTYPE_BYTES: dict[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 class _Entry(BaseModel):
@@ -20,7 +22,11 @@ class _Entry(BaseModel):
 
 
 class Architecture(_Entry):
-    """The numbers that decide a decoder's arithmetic; `context` is the longest it was made for."""
+    """The numbers that decide a decoder's arithmetic; `context` is the longest it was made for.
+
+    `params` counts every weight once (tied weights too). `config` holds what the Hugging Face
+    configuration needs beyond the other fields, under its own names; `model_type` among them.
+    """
 
     layers: int = Field(gt=0)
     heads: int = Field(gt=0)
@@ -29,7 +35,22 @@ class Architecture(_Entry):
     hidden: int = Field(gt=0)
     vocabulary: int | None = Field(default=None, gt=0)
     context: int | None = Field(default=None, gt=0)
+    params: int | None = Field(default=None, gt=0)
+    config: dict[str, Any] = {}
     source: str
+
+    def huggingface(self) -> dict[str, Any]:
+        """The whole configuration, under the names that all its classes in transformers take."""
+        return {
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "num_key_value_heads": self.kv_heads,
+            "head_dim": self.head_dim,
+            "hidden_size": self.hidden,
+            "vocab_size": self.vocabulary,
+            "max_position_embeddings": self.context,
+            **self.config,
+        }
 
 
 class PackageSource(_Entry):
@@ -41,43 +62,70 @@ class PackageSource(_Entry):
 
 
 class HubSource(_Entry):
-    """A file of a model hub at a fixed revision."""
+    """Files of a model hub at a fixed revision: one file, or several as a folder."""
 
     kind: Literal["hub"]
     repository: str
-    revision: str
-    file: str
+    revision: str = Field(pattern=r"^[0-9a-f]{40}$")
+    files: list[str] = Field(min_length=1)
 
 
 class LocalSource(_Entry):
-    """A file that the user already has."""
+    """A file or folder that the user already has."""
 
     kind: Literal["local"]
     path: Path
+
+
+class ConvertedSource(_Entry):
+    """A GGUF artifact of this catalog, dequantized into a Hugging Face folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True)
+
+    kind: Literal["converted"]
+    original: str = Field(alias="from")
+    dtype: Dtype
 
 
 class SyntheticSource(_Entry):
     """Seeded random weights in an exact architecture: for speed and memory, never for quality."""
 
     kind: Literal["synthetic"]
-    seed: int
+    seed: int = Field(ge=0)
+    dtype: Dtype
 
 
 Source = Annotated[
-    PackageSource | HubSource | LocalSource | SyntheticSource, Field(discriminator="kind")
+    PackageSource | HubSource | LocalSource | ConvertedSource | SyntheticSource,
+    Field(discriminator="kind"),
 ]
 
 
 class Artifact(_Entry):
-    """A model file: architecture + weights + quantization + sha256."""
+    """A model on disk: architecture + weights + quantization + sha256.
+
+    `sha256` is of the file, or of a folder's sorted (name, sha256). Artifacts that are made here
+    may leave it out: their recipe identifies them.
+    """
 
     title: str
     architecture: str | None
     quantization: str
     licence: str
-    sha256: Sha256
+    sha256: Sha256 | None = None
     bytes: int | None = None
     source: Source
+
+    @model_validator(mode="after")
+    def _identified(self) -> "Artifact":
+        if self.sha256 is None and not self.made:
+            raise ValueError(f"sha256: required for a source of kind {self.source.kind}")
+        return self
+
+    @property
+    def made(self) -> bool:
+        """Whether it is made on the machine instead of fetched."""
+        return isinstance(self.source, ConvertedSource | SyntheticSource)
 
     @property
     def performance_only(self) -> bool:
@@ -101,6 +149,53 @@ class Catalog(_Entry):
                 "config/config.yaml"
             )
         return self.artifacts[name]
+
+    def shape(self, name: str, *needed: str) -> Architecture:
+        """The architecture of an artifact.
+
+        Raises `UserError` naming the key when it has none, when the catalog does not know it, or
+        when it leaves out one of the facts `needed` (`params`, `context`, `config`, ...).
+        """
+        called = self.artifact(name).architecture
+        if called is None:
+            raise UserError(
+                f"artifact {name}: its layers, heads and KV heads are not known; name its "
+                f"architecture under artifacts.{name}.architecture, one of: "
+                f"{', '.join(self.architectures)}"
+            )
+        if called not in self.architectures:
+            raise UserError(
+                f"artifact {name}: architecture {called!r} is not in the catalog; it has: "
+                f"{', '.join(self.architectures)}. Mend artifacts.{name}.architecture"
+            )
+        found = self.architectures[called]
+        for key in needed:
+            if not getattr(found, key):
+                raise UserError(
+                    f"artifact {name}: architectures.{called}.{key} is missing in the catalog; add "
+                    "it from the model's config.json, with its source"
+                )
+        return found
+
+    def size_bytes(self, name: str) -> int | None:
+        """Size on disk: what the catalog says, else weights x width; `None` when neither is known.
+
+        The estimate leaves out headers, configuration and tokenizer: under 1 % from 500 MB on.
+        """
+        artifact = self.artifact(name)
+        if artifact.bytes or not isinstance(artifact.source, ConvertedSource | SyntheticSource):
+            return artifact.bytes
+        params = self.shape(name, "params").params
+        return params * DTYPE_BYTES[artifact.source.dtype] if params else None
+
+
+def require_weights(artifact: Artifact, who: str) -> None:
+    """Refuse an artifact whose weights mean nothing; `who` asks, such as an experiment's name."""
+    if artifact.performance_only:
+        raise UserError(
+            f"{who}: {artifact.title} has random weights, good for speed and memory and "
+            "meaningless for quality; choose an artifact with real weights"
+        )
 
 
 @cache

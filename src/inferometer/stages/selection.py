@@ -70,16 +70,19 @@ class Selection:
         """Digest of a stack's pinned requirements."""
         return environments.lock_digest(self.repository.root, stack)
 
+    def artifact(self, name: str) -> str:
+        """What an artifact is: its sha256, or the digest of the recipe that it is made by."""
+        return fetch.identity(name, self.repository.catalog, self.repository.root)
+
     def measured_by(self, name: str, sut: str) -> str:
         """Digest of everything whose change must re-measure a SUT."""
         experiment = self._experiment(name)
-        catalog = self.repository.catalog
         content: dict[str, Any] = {
             "design": experiment.design.measurement_digest(sut, self.repository.config.depth),
             "code": self._measuring_code(name, sut),
             "environments": [self.lock(stack) for stack, _, _ in self._members(name, sut) if stack],
             "artifacts": [
-                fetch.identity(artifact, catalog, self.repository.root)
+                self.artifact(artifact)
                 for _, artifact, _ in self._members(name, sut)
                 if artifact
             ],

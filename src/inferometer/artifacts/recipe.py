@@ -1,0 +1,91 @@
+"""What identifies an artifact before it exists: its sha256, or the recipe that it is made by."""
+
+from pathlib import Path
+from typing import Any
+
+from inferometer import digests, environments
+from inferometer.artifacts.catalog import (
+    DTYPE_BYTES,
+    Catalog,
+    ConvertedSource,
+    SyntheticSource,
+)
+from inferometer.errors import UserError
+
+ENVIRONMENT = "transformers"
+"""The stack in whose environment artifacts are made."""
+HOST = Path(__file__).parents[1] / "hosts" / "transformers_artifacts.py"
+SHARD_BYTES = 10**9
+"""Weights are written in files of at most this size, unless one tensor alone is larger."""
+LIBRARY_BYTES = 5 * 10**8
+"""Memory of torch and transformers themselves; 0.37 GB were seen."""
+
+
+def identity(name: str, catalog: Catalog, root: Path | None) -> str:
+    """The catalog's sha256 of an artifact, or the digest of the recipe of one that is made here.
+
+    `root` is the repository, whose `envs/transformers.txt` is part of every recipe.
+    """
+    artifact = catalog.artifact(name)
+    if artifact.made:
+        return digests.of_data(recipe(name, catalog, root))
+    assert artifact.sha256 is not None  # the catalog refuses others
+    return artifact.sha256
+
+
+def recipe(name: str, catalog: Catalog, root: Path | None) -> dict[str, Any]:
+    """Everything that decides the bytes of an artifact that is made here.
+
+    The source and its seed, the architecture or the original's identity, the code that makes it
+    and the environment that the code runs in.
+    """
+    source = catalog.artifact(name).source
+    made_of: dict[str, Any]
+    if isinstance(source, SyntheticSource):
+        shape = catalog.shape(name, "config", "params", "vocabulary", "context")
+        made_of = {"architecture": shape.huggingface(), "params": shape.params}
+    elif isinstance(source, ConvertedSource):
+        made_of = {"original": identity(source.original, catalog, root)}
+    else:
+        raise _no_recipe(name)
+    return {
+        "source": source.model_dump(mode="json", by_alias=True),
+        **made_of,
+        "shard_bytes": SHARD_BYTES,
+        "code": digests.of_code(HOST, search=HOST.parents[2]),
+        "environment": environments.lock_digest(required(root, name), ENVIRONMENT),
+    }
+
+
+def required(root: Path | None, name: str) -> Path:
+    """The repository's root; `UserError` when the caller has none."""
+    if root is None:
+        raise UserError(
+            f"artifact {name}: comes by way of the environment {ENVIRONMENT!r} of a repository; "
+            f"run `inferometer fetch {name}` at a repository's root"
+        )
+    return root
+
+
+def needs(name: str, catalog: Catalog) -> tuple[int, int]:
+    """Bytes of disk and of memory that making an artifact takes.
+
+    Synthesis holds one shard (or the largest tensor, the embedding, where that is larger);
+    conversion holds the model in float32 and the copy that is written.
+    """
+    source = catalog.artifact(name).source
+    if not isinstance(source, SyntheticSource | ConvertedSource):
+        raise _no_recipe(name)
+    width = DTYPE_BYTES[source.dtype]
+    shape = catalog.shape(name, "params", "vocabulary")
+    weights = (shape.params or 0) * width
+    if isinstance(source, SyntheticSource):
+        embedding = (shape.vocabulary or 0) * shape.hidden * width
+        held = min(weights, max(SHARD_BYTES, embedding))
+    else:
+        held = 2 * (shape.params or 0) * DTYPE_BYTES["float32"]
+    return weights + weights // 50 + 10**7, held + LIBRARY_BYTES
+
+
+def _no_recipe(name: str) -> UserError:
+    return UserError(f"artifact {name}: is fetched, not made; it has no recipe")
