@@ -15,8 +15,6 @@ from inferometer.design import Depth, Design
 from inferometer.errors import UserError
 
 SESSION = re.compile(r"^\d{2,}$")
-ANALYSIS_PARTS = {"analyse": ("verdicts", "draw")}
-"""Modules of an experiment's folder that its analysis is divided into, where it is long."""
 SOURCE = Path(__file__).parents[1]
 """The folder that holds the package `inferometer`."""
 
@@ -56,7 +54,9 @@ class Experiment:
 
         `leave_out` are modules of the package that are not followed.
         """
-        own = [self.folder / f"{name}.py" for name in (step, *ANALYSIS_PARTS.get(step, ()))]
+        own = [self.folder / f"{step}.py"]
+        if step == "analyse":  # and the modules that a long analysis is divided into
+            own = sorted(p for p in self.folder.glob("*.py") if p.name != "measure.py")
         library = [SOURCE.joinpath(*name.split(".")).with_suffix(".py") for name in modules]
         return digests.of_code(
             *(p for p in own if p.is_file()), *library, search=SOURCE, leave_out=leave_out
