@@ -129,7 +129,7 @@ def measure(task: Assignment) -> str:
         )
     preparing = time.time()
     members = _members(task.design.suts[task.sut])
-    served = subjects.prepare(task.root, task.catalog, members, task.where)
+    prepared = subjects.prepare(task.root, task.catalog, members, task.where)
     # installing and fetching, once on a machine, are no part of measuring
     started = psutil.Process().create_time() + time.time() - preparing
     with lock.bench(task.title):
@@ -137,7 +137,7 @@ def measure(task: Assignment) -> str:
         with progress.shown():
             for attempt in range(1, task.design.noise.repeats + 2):
                 last = attempt == task.design.noise.repeats + 1
-                sealed = asyncio.run(_attempt(task, served, attempt, last, started, progress))
+                sealed = asyncio.run(_attempt(task, prepared, attempt, last, started, progress))
                 if not sealed["noise"]["complaints"] or last:
                     break
                 progress.say(f"{task.title}: noisy ({_joined(sealed)}); kept aside and repeated")
@@ -155,7 +155,7 @@ def _members(sut: Sut) -> list[Sut]:
 
 async def _attempt(
     task: Assignment,
-    served: bool,
+    prepared: subjects.Prepared,
     attempt: int,
     last: bool,
     started: float,
@@ -167,7 +167,7 @@ async def _attempt(
     facts: dict[str, Any] = {"before": machine.readings()}
     with RawWriter(partial) as writer:
         try:
-            content = await _block(task, served, writer, partial, progress)
+            content = await _block(task, prepared, writer, partial, progress)
         except (UserError, OSError) as error:
             # the reason stays with the partial file; a full disk, of which the error itself
             # tells, may refuse even that
@@ -236,7 +236,11 @@ def _log_of(partial: Path) -> Path:
 
 
 async def _block(
-    task: Assignment, served: bool, writer: RawWriter, partial: Path, progress: SessionProgress
+    task: Assignment,
+    prepared: subjects.Prepared,
+    writer: RawWriter,
+    partial: Path,
+    progress: SessionProgress,
 ) -> dict[str, Any]:
     """Probe, calibrate, start, warm up, measure each cell; returns the manifest's content."""
     design, sut = task.design, task.design.suts[task.sut]
@@ -244,9 +248,9 @@ async def _block(
     effort = step.Effort.model_validate(design.plan(task.depth).effort)
     order = design.cell_order(task.depth, task.sut, task.block)
     content: dict[str, Any] = {**_identity(task), "cell_order": [cell.label for cell in order]}
-    progress.stage("noise probe and client calibration" if served else "noise probe")
+    progress.stage("noise probe and client calibration" if prepared.served else "noise probe")
     probes = {"before": host.probe()}
-    if served:  # a worker times itself: no client of ours is in what it measures
+    if prepared.served:  # a worker times itself: no client of ours is in what it measures
         content["calibration"] = (await calibrate(quick=True)).to_dict()
     origin = time.monotonic()
     plan = subjects.Plan(
@@ -263,6 +267,8 @@ async def _block(
     progress.stage("starting the SUT")
     async with Subjects(plan) as running:
         try:
+            if prepared.why_not:
+                raise NotTestableHere(prepared.why_not)
             await running.start()
         except NotTestableHere as why:
             cells.skip(order, str(why))

@@ -179,20 +179,30 @@ class Subjects:
         return Served(*common, client, await PromptSource.build(client, seed))
 
 
-def prepare(root: Path, catalog: Catalog, members: list[Sut], where: str) -> bool:
-    """Make the environments and fetch the artifacts that are missing.
+@dataclass(frozen=True)
+class Prepared:
+    """What is known of a SUT before it runs.
 
-    Returns whether any of the SUTs is a server, driven over HTTP.
+    `served` tells that one of its members is a server, driven over HTTP; `why_not` why this
+    machine cannot run it.
     """
-    served = False
-    for member in members:
-        stack, settings = stack_of(member, where)
+
+    served: bool
+    why_not: str | None = None
+
+
+def prepare(root: Path, catalog: Catalog, members: list[Sut], where: str) -> Prepared:
+    """Make the environments and fetch the artifacts that are missing, if it can run here at all."""
+    found = [(member, *stack_of(member, where)) for member in members]
+    served = any(stack.dialect(settings) is not None for _, stack, settings in found)
+    for member, stack, settings in found:
+        if why := stack.why_not(settings):
+            return Prepared(served, why)
         if name := stack.environment_for(settings):
             environments.ensure(root, name)
         if member.artifact:
             fetch.fetch(member.artifact, catalog, root)
-        served |= stack.dialect(settings) is not None
-    return served
+    return Prepared(served)
 
 
 def _environment_facts(environment: environments.Environment | None) -> dict[str, Any] | None:

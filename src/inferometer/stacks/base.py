@@ -97,6 +97,10 @@ class Stack(Protocol):
     def environment_for(self, settings: Any) -> str | None:
         """The name of `envs/<name>.txt` that it runs in; `None` for a server that the user runs."""
 
+    def why_not(self, settings: Any) -> str | None:
+        """Why this machine cannot run a SUT with these settings; `None` when nothing speaks against
+        it. Asked before its environment is made."""
+
     def dialect(self, settings: Any) -> Dialect | None:
         """How a server with these settings is spoken to; `None` for a worker (stacks/worker.py)."""
 

@@ -53,6 +53,10 @@ class LlamaCpp:
         """One environment for all settings."""
         return "llamacpp"
 
+    def why_not(self, settings: Any) -> None:
+        """Nothing is known before it starts; see `launch` for the memory limit."""
+        return
+
     def dialect(self, settings: Any) -> OpenAIDialect:
         """Forced output length; the prompt cache as the settings say."""
         return OpenAIDialect(

@@ -45,6 +45,12 @@ class Transformers:
         """The build of torch that the device needs."""
         return "transformers-cuda" if device_of(settings) == "cuda" else "transformers"
 
+    def why_not(self, settings: Any) -> str | None:
+        """A GPU that is asked for and is not there."""
+        if settings.device == "cuda" and not _has_gpu():
+            return "it asks for an NVIDIA GPU, and this machine has none that answers"
+        return None
+
     def dialect(self, settings: Any) -> None:
         """A worker is not spoken to as a server: see stacks/worker.py."""
         return

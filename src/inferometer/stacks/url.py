@@ -36,6 +36,10 @@ class Url:
         """The user's own server has its own."""
         return
 
+    def why_not(self, settings: Any) -> None:
+        """Whether it is there shows when it is asked."""
+        return
+
     def launch(self, settings: Any, artifact: Path | None, python: Path, port: int) -> Launch:
         """Nothing is started: the command is empty."""
         return Launch(command=[], base_url=settings.url)
