@@ -281,13 +281,14 @@ def _context(
 
 
 def _not_testable_cells(manifests: list[manifest.Manifest]) -> list[NotTestable]:
-    """Cells that the sessions could not measure here, each with its reason once."""
-    seen: dict[tuple[str, str], str] = {}
+    """Cells that the sessions could not measure here, by SUT and reason."""
+    seen: dict[tuple[str, str], set[str]] = {}
     for sealed in manifests:
         for cell, reason in sealed.get("not_testable_cells", {}).items():
-            seen.setdefault((sealed["sut"], cell), reason)
+            seen.setdefault((sealed["sut"], reason), set()).add(cell)
     return [
-        NotTestable(what=f"{sut} at {cell}", reason=reason) for (sut, cell), reason in seen.items()
+        NotTestable(what=f"{sut} at {'; '.join(sorted(cells))}", reason=reason)
+        for (sut, reason), cells in seen.items()
     ]
 
 

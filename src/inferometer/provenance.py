@@ -23,7 +23,9 @@ def commit(root: Path) -> dict[str, Any]:
         return {"commit": None, "dirty": None}
     changed = _git(root, "diff", "HEAD", "--", ".", *EVIDENCE) or ""
     new = _git(root, "ls-files", "--others", "--exclude-standard", "--", ".", *EVIDENCE) or ""
-    contents = [digests.of_file(root / name) for name in new.splitlines() if (root / name).exists()]
+    contents = [
+        digests.of_file(root / name) for name in new.splitlines() if (root / name).is_file()
+    ]
     dirty = digests.of_data([changed, contents])[:16] if changed or contents else None
     return {"commit": head.strip(), "dirty": dirty}
 

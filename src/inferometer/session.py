@@ -7,6 +7,7 @@ the manifest is sealed: whatever kills a session, what it took stays, counted an
 import asyncio
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -439,7 +440,8 @@ def _outcome(task: Assignment, sealed: manifest.Manifest) -> str:
     timing = sealed["timing"]
     notes = [f"noisy: {_joined(sealed)}"] if sealed["noise"]["complaints"] else []
     notes += [f"invalid: {label}" for label in sealed["invalid_cells"]]
-    notes += [f"not testable here: {label}" for label in sealed["not_testable_cells"]]
+    reasons = Counter(sealed["not_testable_cells"].values())
+    notes += [f"not testable here, {count} cells: {why}" for why, count in reasons.items()]
     return "; ".join(
         [
             f"{task.title}: {len(sealed['cell_order'])} cells, {sealed['raw']['lines']} records, "

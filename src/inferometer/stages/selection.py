@@ -82,9 +82,7 @@ class Selection:
             "code": self._measuring_code(name, sut),
             "environments": [self.lock(stack) for stack, _, _ in self._members(name, sut) if stack],
             "artifacts": [
-                self.artifact(artifact)
-                for _, artifact, _ in self._members(name, sut)
-                if artifact
+                self.artifact(artifact) for _, artifact, _ in self._members(name, sut) if artifact
             ],
         }
         if self.repository.config.strict:
