@@ -144,10 +144,11 @@ class Checkout:
     def design_file(self) -> Path:
         return self.root / "experiments" / "tr129_agent_scaling" / "design.yaml"
 
-    def change_design(self, change: Callable[[dict], None]) -> None:
-        content = yaml.safe_load(self.design_file.read_text())
+    def change_design(self, change: Callable[[dict], None], experiment: str = "tr129") -> None:
+        (path,) = self.root.glob(f"experiments/{experiment}_*/design.yaml")
+        content = yaml.safe_load(path.read_text())
         change(content)
-        self.design_file.write_text(yaml.safe_dump(content, sort_keys=False))
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
 
     def change_config(self, change: Callable[[dict], None]) -> None:
         path = self.root / "config" / "config.yaml"

@@ -266,29 +266,32 @@ def _context(
             for m in manifests
             for cell, reasons in m["invalid_cells"].items()
         ],
-        not_testable=[
-            *(
-                NotTestable(what=name, reason="optional, and not chosen in the configuration")
-                for name, sut in experiment.design.suts.items()
-                if sut.optional and name not in measured
-            ),
-            *_not_testable_cells(manifests),
-        ],
+        not_testable=[*_not_chosen(experiment, measured), *_not_testable_cells(manifests)],
         software_changes=_software_changes(manifests),
         validity=found.validity,
         notes=found.notes,
     )
 
 
+def _not_chosen(experiment: Experiment, measured: set[str]) -> list[NotTestable]:
+    suts = experiment.design.suts.items()
+    names = [name for name, sut in suts if sut.optional and name not in measured]
+    reason = "optional, and not chosen in the configuration"
+    return [NotTestable(what=", ".join(names), reason=reason)] if names else []
+
+
 def _not_testable_cells(manifests: list[manifest.Manifest]) -> list[NotTestable]:
-    """Cells that the sessions could not measure here, by SUT and reason."""
-    seen: dict[tuple[str, str], set[str]] = {}
+    """Cells that the sessions could not measure here, told once for SUTs that share a reason."""
+    cells: dict[tuple[str, str], set[str]] = {}
     for sealed in manifests:
         for cell, reason in sealed.get("not_testable_cells", {}).items():
-            seen.setdefault((sealed["sut"], reason), set()).add(cell)
+            cells.setdefault((reason, sealed["sut"]), set()).add(cell)
+    suts: dict[tuple[str, str], list[str]] = {}
+    for (reason, sut), labels in sorted(cells.items()):
+        suts.setdefault((reason, "; ".join(sorted(labels))), []).append(sut)
     return [
-        NotTestable(what=f"{sut} at {'; '.join(sorted(cells))}", reason=reason)
-        for (sut, reason), cells in seen.items()
+        NotTestable(what=f"{', '.join(names)} at {labels}", reason=reason)
+        for (reason, labels), names in suts.items()
     ]
 
 
