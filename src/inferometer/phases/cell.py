@@ -88,7 +88,7 @@ async def measure_generation(
             return CellOutcome(None, None, [], prompts_used=repetition + 1, restart=True)
         for part in answer["parts"]:
             held = prompt_tokens if part["part"] == "prefill" else prompt_tokens + output_tokens - 1
-            run.append({**common, "context_end": held, **part})
+            run.append({**common, "context_end": held, **part, **_by_layer(part)})
         if answer["parts"][-1]["status"] != "ok":
             return CellOutcome(None, None, [], prompts_used=repetition + 1)
     return CellOutcome(None, None, [], prompts_used=run.effort.repetitions)
@@ -134,6 +134,12 @@ async def _window(
         held["started_s"] + sut.worker.clock_origin + held["wall_s"],
     )
     return {"kind": "window", **held, **seen.to_record()}
+
+
+def _by_layer(part: dict[str, Any]) -> dict[str, int]:
+    """The smallest and the largest layer's KV bytes: lists do not become columns."""
+    layers = part.get("kv_bytes_by_layer")
+    return {"kv_layer_bytes_low": min(layers), "kv_layer_bytes_high": max(layers)} if layers else {}
 
 
 def _first_line(error: Exception) -> str:
