@@ -115,11 +115,11 @@ class Selection:
         """The report template of an experiment, from the root."""
         return self._experiment(name).folder.relative_to(self.repository.root) / "report.md.j2"
 
-    def calibration(self, name: str) -> list[Path]:
-        """The findings of the machine's A/A check, which the other reports quote, if it has any."""
+    def calibration(self, name: str) -> str:
+        """Digest of the findings of the machine's A/A check, which the other reports quote."""
         path = Path("results") / self.machine / CALIBRATION / "findings.json"
         there = name != CALIBRATION and (self.repository.root / path).is_file()
-        return [path] if there else []
+        return digests.of_file(self.repository.root / path) if there else ""
 
     def shared_templates(self) -> str:
         """Digest of the templates that all reports extend."""
