@@ -29,11 +29,14 @@ RESULTS = f"results/{MACHINE}"
 # soon as anyone types one. An internal call: Snakemake is pinned, and a test watches it.
 if workflow.is_main_process:
     workflow.register_resource("bench", 1)
-    # While a session measures, the workflow must sleep. By default Snakemake 9.27 looks for jobs
-    # to start once a second, and once more for every job that has ended: after 40 sessions that
-    # took a quarter of a core from the measurement. Without a limit to the rate it looks only when
-    # a job ends.
-    workflow.scheduling_settings.max_jobs_per_timespan = None
+
+
+onstart:
+    # While a session measures, the workflow must sleep. With a limit to the rate of jobs, and there
+    # is one by default, Snakemake 9.27 looks for jobs to start once a second, and once more for
+    # every job that has ended: after 40 sessions that took a quarter of a core from the
+    # measurement. Without one it looks when a job ends.
+    workflow.scheduler.job_rate_limiter = None
 
 
 wildcard_constraints:
