@@ -1,8 +1,10 @@
 import json
+import time
 from itertools import pairwise
 
+import psutil
 import pytest
-from checkouts import Checkout, make_checkout, until
+from checkouts import Checkout, make_checkout, server_process, until
 
 
 def intervals(*checkouts: Checkout) -> list[tuple[float, float]]:
@@ -85,3 +87,21 @@ def test_evidence_that_is_measured_again_is_kept(measured):
     audit = measured.inferometer("audit")
     assert audit.rc == 0, audit.text
     assert measured.planned() == {}
+
+
+@pytest.mark.slow
+def test_the_workflow_sleeps_while_a_session_measures(checkout):
+    """Its scheduler must not take the processor from what is measured (common.smk says why)."""
+    running = checkout.start("snakemake", "reports/tr129.md", "--config", "depth=quick")
+    assert until(lambda: len(checkout.raw_files("*/[0-9]*.jsonl")) >= 2, 120)
+    assert until(lambda: server_process(checkout), 60)
+    workflow = psutil.Process(running.process.pid)
+
+    def woken() -> int:
+        return workflow.num_ctx_switches().voluntary
+
+    before = woken()
+    time.sleep(3)
+    assert running.process.poll() is None, running.text
+    assert woken() - before <= 6  # about once a second; by default many times more
+    assert running.wait().rc == 0

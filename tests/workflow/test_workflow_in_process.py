@@ -144,3 +144,48 @@ def test_a_gpu_that_is_not_there_is_told_before_anything_is_installed(fresh):
     assert set(session["not_testable_cells"]) == set(session["cell_order"])
     assert "no" in done.text
     assert not (fresh.root / ".envs" / "transformers-cuda").exists()
+
+
+def few_contexts(design: dict) -> None:
+    """A worker and a server, each under a memory limit, and the server without one."""
+    kept = ("smollm2-eager-capped", "llamacpp", "llamacpp-capped")
+    design["depths"]["quick"] = {
+        "blocks": 2,
+        "phases": {
+            "served": {"context": [64, 128]},
+            "limit_eager": {"context": [64, 2048]},
+            "spill": {"context": [128]},
+        },
+        "only": {
+            "served": ["llamacpp"],
+            "limit_eager": ["smollm2-eager-capped"],
+            "spill": ["llamacpp", "llamacpp-capped"],
+        },
+        "effort": {"repetitions": 2, "output_tokens": 4, "longest_prompt": 256, "deadline_s": 60},
+    }
+    for depth in ("standard", "full"):
+        design["depths"].pop(depth)
+    design["noise"] = QUIET["noise"]
+    design["suts"] = {name: design["suts"][name] for name in kept}
+    hypotheses = design["hypotheses"].items()
+    design["hypotheses"] = {n: h for n, h in hypotheses if h.get("sut") in (None, *kept)}
+
+
+def test_memory_that_runs_out_is_a_result(fresh):
+    fresh.change_design(few_contexts, "tr127")
+    command = ("reports/tr127.md", "--config", "depth=quick")
+    done = fresh.snakemake(*command, limit_s=LIMIT_S)
+    assert done.rc == 0, done.text
+    folder = next(fresh.root.glob("results/*/tr127-quick/raw"))
+    lines = (folder / "smollm2-eager-capped" / "00.jsonl").read_text().splitlines()
+    phases = [r for r in map(json.loads, lines) if r["kind"] == "phase"]
+    assert {(r["prompt_tokens"], r["status"]) for r in phases} == {(64, "ok"), (2048, "oom")}
+    session = json.loads((folder / "smollm2-eager-capped" / "00.manifest.json").read_text())
+    assert session["lives"] == 1  # an allocation that fails ends no process
+    capped = json.loads((folder / "llamacpp-capped" / "00.manifest.json").read_text())
+    if capped["not_testable_cells"]:
+        assert "memory" in next(iter(capped["not_testable_cells"].values()))
+    else:
+        limit = capped["servers"][0]["read_back"]["memory_limit_bytes"]
+        assert limit == 290 * 2**20
+    assert fresh.inferometer("audit").rc == 0
