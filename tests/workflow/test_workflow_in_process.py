@@ -101,7 +101,7 @@ def test_the_report_of_a_worker_from_start_to_audit(fresh):
 
     prices = fresh.root / "config" / "prices.yaml"
     prices.write_text(prices.read_text() + "# another comment\n")
-    planned = report(fresh, "-n")
+    planned = report(fresh, "-n", "--quiet", "progress")
     assert "rule analyse" in planned.text
     assert "rule measure" not in planned.text
 
