@@ -1,19 +1,10 @@
 # Findings -> the report and its evidence page, for the selected machine and depth.
 
 
-rule selection:
-    # a fresh clone may hold the report of another machine: the first run here renders it anew
-    output:
-        touch(f".inferometer/selected/{{experiment}}.{MACHINE}.{DEPTH}"),
-    log:
-        f"logs/selected/{{experiment}}.{MACHINE}.{DEPTH}.log",
-    shell:
-        "echo {wildcards.experiment} {MACHINE} {DEPTH} > {log}"
-
-
 rule report:
     input:
-        selection=rules.selection.output,
+        # newer than a page of another machine or depth, such as a fresh clone may hold
+        selection=lambda w: SELECTION.marker(w.experiment),
         findings=lambda w: SELECTION.results(w.experiment) / "findings.json",
         template=lambda w: SELECTION.template(w.experiment),
     output:

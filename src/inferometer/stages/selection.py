@@ -1,6 +1,7 @@
 """What one run of the workflow selects: machine, depth, sessions, and what they depend on."""
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from inferometer.artifacts import fetch
 from inferometer.design import Design
 from inferometer.errors import UserError
 from inferometer.experiments import Experiment
+from inferometer.reporting import stamps
 from inferometer.reporting.render import CALIBRATION
 from inferometer.stacks.registry import stack_of
 from inferometer.stages.repository import Repository
@@ -110,6 +112,27 @@ class Selection:
             path: digests.of_file(root / path) if (root / path).is_file() else "missing"
             for path in self.design(name).reads
         }
+
+    def marker(self, name: str) -> Path:
+        """A file that is newer than an experiment's page if that shows another machine or depth.
+
+        Snakemake renders a page that exists only when something it is made from is newer; that
+        findings of the chosen machine or depth are missing is no reason to it.
+        """
+        config, root = self.repository.config, self.repository.root
+        path = Path(".inferometer/selected") / f"{name}.{self.machine}.{config.depth}"
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            shown = stamps.read(root / f"reports/{name}.md")
+            ours = (shown.machine, shown.depth) == (self.machine, config.depth)
+        except UserError:
+            ours = False
+        if not ours:
+            (root / path).touch()
+        elif not (root / path).exists():
+            (root / path).touch()
+            os.utime(root / path, (0, 0))
+        return path
 
     def template(self, name: str) -> Path:
         """The report template of an experiment, from the root."""
