@@ -330,9 +330,15 @@ def _session_facts(sealed: manifest.Manifest) -> SessionFacts:
 
 
 def _stack_version(server: dict[str, Any]) -> str:
-    pins = [line for line in (server["environment"] or {}).get("freeze", []) if "pip" not in line]
-    pins = [line for line in pins if not line.startswith("setuptools")]
-    return f"{server['stack']} ({', '.join(pins[:3]) or 'version unknown'})"
+    """The stack with the pins of its own packages: those whose name contains the stack's."""
+    pins = (server["environment"] or {}).get("freeze", [])
+    own = [pin for pin in pins if server["stack"] in _letters(pin.partition("==")[0])]
+    return f"{server['stack']} ({', '.join(own) or 'version unknown'})"
+
+
+def _letters(package: str) -> str:
+    """A package's name without what may part its words: `llama-cpp-python` -> `llamacpppython`."""
+    return "".join(letter for letter in package.lower() if letter.isalnum())
 
 
 def _set_aside(results: Path) -> list[SetAside]:
