@@ -117,3 +117,12 @@ class Stack(Protocol):
 
         Raises `UserError` when a setting is not the one that was asked for.
         """
+
+
+async def answers(http: aiohttp.ClientSession, url: str) -> bool:
+    """Whether `url` answers with 200; what a server that is still loading does is no error."""
+    try:
+        async with http.get(url) as answer:
+            return answer.status == 200
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return False

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from inferometer.errors import NotTestableHere, UserError
 from inferometer.hosts import memory_cap
-from inferometer.stacks.base import Launch
+from inferometer.stacks.base import Launch, answers
 from inferometer.stacks.openai import OpenAIDialect
 
 HOST = Path(__file__).parents[1] / "hosts" / "llamacpp_server.py"
@@ -82,11 +82,7 @@ class LlamaCpp:
 
     async def ready(self, http: aiohttp.ClientSession, base_url: str) -> bool:
         """`/health` answers 200 once the model is loaded."""
-        try:
-            async with http.get(base_url + "/health") as answer:
-                return answer.status == 200
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return False
+        return await answers(http, base_url + "/health")
 
     async def read_back(
         self, http: aiohttp.ClientSession, base_url: str, settings: Any

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from inferometer import machine
 from inferometer.errors import UserError
-from inferometer.stacks.base import Launch
+from inferometer.stacks.base import Launch, answers
 
 HOST = Path(__file__).parents[1] / "hosts" / "transformers_worker.py"
 
@@ -71,11 +71,7 @@ class Transformers:
 
     async def ready(self, http: aiohttp.ClientSession, base_url: str) -> bool:
         """`/health` answers 200 once the model is loaded."""
-        try:
-            async with http.get(base_url + "/health") as answer:
-                return answer.status == 200
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return False
+        return await answers(http, base_url + "/health")
 
     async def read_back(
         self, http: aiohttp.ClientSession, base_url: str, settings: Any

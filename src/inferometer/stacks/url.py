@@ -7,7 +7,7 @@ import aiohttp
 from pydantic import BaseModel, ConfigDict, Field
 
 from inferometer.errors import UserError
-from inferometer.stacks.base import Launch
+from inferometer.stacks.base import Launch, answers
 from inferometer.stacks.openai import OpenAIDialect
 
 
@@ -55,11 +55,7 @@ class Url:
 
     async def ready(self, http: aiohttp.ClientSession, base_url: str) -> bool:
         """`/v1/models` answers 200."""
-        try:
-            async with http.get(base_url + "/v1/models") as answer:
-                return answer.status == 200
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return False
+        return await answers(http, base_url + "/v1/models")
 
     async def read_back(
         self, http: aiohttp.ClientSession, base_url: str, settings: Any
