@@ -1,7 +1,7 @@
 """TR127: memory by phase against arithmetic, and the longest context that fits."""
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,14 +12,14 @@ from inferometer.economics import kv
 from inferometer.economics.context_memory import (
     LargestContext,
     MemoryModel,
-    eager_copies,
     largest_context,
+    of_worker,
     predict,
 )
 from inferometer.economics.memory import kv_bytes_per_token
 from inferometer.errors import UserError
 
-FACTS = ("layers", "heads", "kv_heads", "head_dim", "hidden", "parameters", "context")
+LOADED = ("weight_bytes", "loaded_bytes", "vocabulary")
 MIB = 2**20
 SHARES = (0.85, 0.90)
 ARITHMETIC = "economics.context_memory from the facts of the loaded model; mean over blocks"
@@ -54,23 +54,16 @@ def findings(ledger: Ledger, entries: Any, seen: Any) -> None:
 
 
 def model(seen: Any, facts: pd.Series) -> MemoryModel:
-    """The memory model of one life of a worker, from what it says of itself.
-
-    Its weights and whatever the runtime holds are what was in use after loading.
-    """
-    known = {name: _number(facts.get(f"sut_{name}")) for name in FACTS}
+    """The memory model of one life of a worker, from what it says of itself."""
+    known = {name: _number(facts.get(f"sut_{name}")) for name in (*kv.NEEDED, *LOADED)}
     value_bytes = catalog.DTYPE_BYTES[seen.settings.get("dtype", "float32")]
-    device: Literal["cpu", "cuda"] = "cuda" if seen.settings.get("device") == "cuda" else "cpu"
-    eager = seen.settings.get("attention") == "eager"
-    weights, loaded = float(facts["sut_weight_bytes"]), float(facts["sut_loaded_bytes"])
-    return MemoryModel(
-        architecture=kv.from_facts(seen.sut, known),
-        weight_bytes=min(weights, loaded),
+    return of_worker(
+        seen.sut,
+        known,
         value_bytes=value_bytes,
-        vocabulary=int(facts["sut_vocabulary"]),
-        score_copies=eager_copies(value_bytes, device) if eager else (),
+        device="cuda" if seen.settings.get("device") == "cuda" else "cpu",
+        eager=seen.settings.get("attention") == "eager",
         activation_bytes_per_token=_activations(seen.artifact, known["hidden"]) * value_bytes,
-        base_bytes=max(0.0, loaded - weights),
     )
 
 

@@ -6,9 +6,11 @@ are computed when the layers are done. All in bytes, for one sequence.
 """
 
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from inferometer.economics import kv
 from inferometer.economics.architecture import Architecture
 from inferometer.economics.guards import positive
 from inferometer.economics.memory import attention_score_bytes, kv_bytes
@@ -71,6 +73,33 @@ class MemoryModel:
         )
         if self.base_bytes < 0 or self.activation_bytes_per_token < 0:
             raise ValueError("base_bytes and activation_bytes_per_token must be at least 0")
+
+
+def of_worker(
+    name: str,
+    facts: Mapping[str, Any],
+    *,
+    value_bytes: float,
+    device: Literal["cpu", "cuda"],
+    eager: bool,
+    activation_bytes_per_token: float = 0.0,
+) -> MemoryModel:
+    """The memory model of a worker, from what it says of itself.
+
+    Its weights and whatever the runtime holds besides are what was in use after loading. Raises
+    `UserError` for a fact of its architecture that is missing.
+    """
+    architecture = kv.from_facts(name, facts)
+    weights, loaded = float(facts["weight_bytes"]), float(facts["loaded_bytes"])
+    return MemoryModel(
+        architecture=architecture,
+        weight_bytes=min(weights, loaded),
+        value_bytes=value_bytes,
+        vocabulary=int(facts["vocabulary"]),
+        score_copies=eager_copies(value_bytes, device) if eager else (),
+        activation_bytes_per_token=activation_bytes_per_token,
+        base_bytes=max(0.0, loaded - weights),
+    )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from inferometer.economics.memory import attention_score_bytes
+from inferometer.economics import context_memory
 from inferometer.meters.energy import EnergyWindow
 from inferometer.session import BlockRun, CellOutcome, CellRun
 from inferometer.stacks.worker import WorkerGone, WorkerTimeout
@@ -13,9 +13,6 @@ from inferometer.subjects import InProcess
 
 CAPACITY_SHARE = 0.9
 """A plan beyond this share of the memory is not tried: the machine itself would suffer."""
-SCORE_COPIES = 3
-"""Matrices of attention scores alive at once when attention writes them out: the scores, their
-softmax in 32 bits, and that cast back."""
 
 WARMUP_OUTPUT = 4
 """Tokens generated in each warm-up, once with the cache and once without."""
@@ -154,10 +151,14 @@ def _not_testable(sut: InProcess, tokens: int) -> str | None:
         return f"{tokens} tokens are beyond the model's context of {facts['context']}"
     if facts["memory_limit_mib"]:
         return None  # running into a declared limit is the measurement
-    cache = 2 * facts["layers"] * facts["kv_heads"] * facts["head_dim"] * facts["kv_value_bytes"]
-    needed = facts["loaded_bytes"] + cache * tokens
-    if facts["attention"] == "eager":
-        needed += SCORE_COPIES * attention_score_bytes(facts["heads"], tokens, 4)
+    model = context_memory.of_worker(
+        sut.sut.artifact or sut.sut.stack,
+        facts,
+        value_bytes=facts["kv_value_bytes"],
+        device="cpu" if facts["device"] == "cpu" else "cuda",
+        eager=facts["attention"] == "eager",
+    )
+    needed = context_memory.predict(model, tokens).peak
     room = CAPACITY_SHARE * facts["capacity_bytes"]
     if needed > room:
         return (
