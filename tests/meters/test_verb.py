@@ -30,9 +30,11 @@ def test_json(capsys):
 
 def test_table_names_absent_meters(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("inferometer.meters.nvml.DEVICE_NODES", ())
+    monkeypatch.setattr("inferometer.meters.rapl.find", lambda _: ([], ["no RAPL counters"]))
     assert run("--seconds", "0.1") == 0
     shown = capsys.readouterr().out
-    assert "no NVIDIA driver" in shown
+    assert shown.count("no NVIDIA driver") == shown.count("no RAPL counters") == 1
+    assert shown.count("energy") == 1
     assert "resident" in shown
 
 

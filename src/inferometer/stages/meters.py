@@ -9,10 +9,12 @@ from typing import Any
 
 from inferometer.errors import UserError
 from inferometer.meters import memory
+from inferometer.meters.base import Device
 from inferometer.meters.energy import REASONS, EnergyWindow
 from inferometer.meters.inventory import Inventory, available
 from inferometer.meters.sampler import PERIOD_S, Timeline, sampling
 
+DEVICES: tuple[Device, ...] = ("gpu", "cpu")
 LEAD_S = 2 * PERIOD_S
 """Sampled before the window begins, so that a sample lies at or before its start."""
 
@@ -38,8 +40,7 @@ def run_command(args: argparse.Namespace) -> int:
         start_s = time.monotonic()
         time.sleep(args.seconds)
         windows = {
-            device: timeline.window(start_s, start_s + args.seconds, device)
-            for device in ("gpu", "cpu")
+            device: timeline.window(start_s, start_s + args.seconds, device) for device in DEVICES
         }
     if args.json:
         print(json.dumps(_plain(found, timeline, windows), indent=1))
@@ -49,7 +50,7 @@ def run_command(args: argparse.Namespace) -> int:
 
 
 def _plain(
-    found: Inventory, timeline: Timeline, windows: dict[str, EnergyWindow]
+    found: Inventory, timeline: Timeline, windows: dict[Device, EnergyWindow]
 ) -> dict[str, Any]:
     losses = timeline.losses
     limits = memory.capacity()
@@ -78,7 +79,7 @@ def _plain(
     }
 
 
-def _show(found: Inventory, timeline: Timeline, windows: dict[str, EnergyWindow]) -> None:
+def _show(found: Inventory, timeline: Timeline, windows: dict[Device, EnergyWindow]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -95,10 +96,12 @@ def _show(found: Inventory, timeline: Timeline, windows: dict[str, EnergyWindow]
     table.add_row("memory limits", f"by {limits['limited_by']}", ", ".join(words))
     console = Console()
     console.print(table)
+    without = [device for device in windows if found.energy_note(device)]
     for device, window in windows.items():
-        console.print(f"{device}: {_energy(window)}", highlight=False)
-    if plain["energy_note"]:
-        console.print(plain["energy_note"], highlight=False, soft_wrap=True)
+        if device not in without:
+            console.print(f"{device}: {_energy(window)}", highlight=False)
+    if without:  # the table has the reasons
+        console.print(f"no energy of {' and '.join(without)}: see the absent meters above")
     console.print(f"sampling took {timeline.cost.fraction:.2%} of one core", highlight=False)
 
 
