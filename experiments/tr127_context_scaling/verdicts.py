@@ -1,12 +1,13 @@
 """TR127: what the findings say about the declared hypotheses, and the decision they give."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from inferometer.analysis import Judgement, Ledger
+from inferometer.analysis import Judgement, Ledger, on_measured
 from inferometer.design import Hypothesis
 from inferometer.findings import Branch, Decision, Finding, Leaf
 from inferometer.stats import compare, intervals
@@ -17,15 +18,7 @@ FREE = "llamacpp"
 
 def tests(ledger: Ledger, suts: dict) -> dict[str, Callable[[Hypothesis], Judgement]]:
     """The tests that design.yaml names, each a function of a hypothesis."""
-
-    def on_sut(test: Callable) -> Callable[[Hypothesis], Judgement]:
-        def run(hypothesis: Hypothesis) -> Judgement:
-            if hypothesis.sut not in suts:
-                return Judgement("not testable here", ABSENT, [])
-            return test(hypothesis, suts[hypothesis.sut], ledger)
-
-        return run
-
+    on_sut = partial(on_measured, suts, ledger, ABSENT)
     return {
         "exponent_at_least": on_sut(_exponent),
         "exponent_below": on_sut(_exponent),

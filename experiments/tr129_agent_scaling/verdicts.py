@@ -1,11 +1,12 @@
 """TR129: what the findings say about the declared hypotheses, and the decisions they give."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
-from inferometer.analysis import Judgement, Ledger
+from inferometer.analysis import Judgement, Ledger, on_measured
 from inferometer.design import Hypothesis
 from inferometer.findings import Branch, Decision, Leaf
 from inferometer.stats import compare, equivalence, intervals
@@ -15,15 +16,7 @@ ABSENT = "this SUT was not measured"
 
 def tests(ledger: Ledger, suts: dict, table: pd.DataFrame) -> dict[str, Callable]:
     """The tests that design.yaml names, each a function of a hypothesis."""
-
-    def on_sut(test: Callable) -> Callable[[Hypothesis], Judgement]:
-        def run(hypothesis: Hypothesis) -> Judgement:
-            if hypothesis.sut not in suts:
-                return Judgement("not testable here", ABSENT, [])
-            return test(hypothesis, suts[hypothesis.sut], ledger)
-
-        return run
-
+    on_sut = partial(on_measured, suts, ledger, ABSENT)
     return {
         "eta_monotone": on_sut(_eta_monotone),
         "amdahl_adequate": on_sut(_amdahl_adequate),

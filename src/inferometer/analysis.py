@@ -5,7 +5,7 @@ the ledger that ties each number to its rows, and the facts of its sessions.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -173,6 +173,22 @@ def judge(
             )
         )
     return verdicts
+
+
+def on_measured(
+    suts: Mapping[str, Any],
+    ledger: Ledger,
+    absent: str,
+    test: Callable[[Hypothesis, Any, Ledger], Judgement],
+) -> Callable[[Hypothesis], Judgement]:
+    """A test of the SUT that a hypothesis names; `absent` is the reason where it has no rows."""
+
+    def run(hypothesis: Hypothesis) -> Judgement:
+        if hypothesis.sut is None or hypothesis.sut not in suts:
+            return Judgement("not testable here", absent, [])
+        return test(hypothesis, suts[hypothesis.sut], ledger)
+
+    return run
 
 
 def analyse(
