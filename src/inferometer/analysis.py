@@ -43,6 +43,9 @@ from inferometer.reporting.context import (
 )
 
 Where = dict[str, Scalar | list[Scalar]]
+DIGITS = 10
+"""Significant digits of a finding. Those beyond depend on the processor: its kernels of linear
+algebra add in another order. Whole numbers keep theirs."""
 FEWEST_BLOCKS = "fewer than 3 blocks: no interval"
 
 
@@ -168,8 +171,8 @@ def judge(
                 findings=seen.findings,
                 family=hypothesis.family,
                 test=hypothesis.test,
-                p=seen.p,
-                p_adjusted=adjusted.get(name),
+                p=_plain(seen.p),
+                p_adjusted=_plain(adjusted.get(name)),
             )
         )
     return verdicts
@@ -243,11 +246,13 @@ def write(
 
 
 def _plain(value: Any) -> Any:
-    """Numpy scalars as Python's own; not-a-number is refused rather than stored."""
+    """Numpy scalars as Python's own, of `DIGITS`; not-a-number is refused rather than stored."""
     value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, float) and not np.isfinite(value):
+    if not isinstance(value, float):
+        return value
+    if not np.isfinite(value):
         raise ValueError(f"a finding cannot be {value}; say None and why")
-    return value
+    return value if value.is_integer() else float(f"{value:.{DIGITS}g}")
 
 
 def _reference(sealed: manifest.Manifest) -> SessionRef:

@@ -12,6 +12,7 @@ from scipy.optimize import OptimizeWarning, curve_fit
 
 from inferometer.stats import inputs
 from inferometer.stats.inputs import Floats
+from inferometer.stats.polish import polished
 from inferometer.stats.result import Interval, Result, interval
 from inferometer.stats.scaling_laws import t_interval
 
@@ -59,7 +60,8 @@ def fit_curve(
 
     Notes
     -----
-    More (1978), the Levenberg-Marquardt algorithm of MINPACK, as ``scipy.optimize.curve_fit``.
+    More (1978), the Levenberg-Marquardt algorithm of MINPACK, as ``scipy.optimize.curve_fit``;
+    where the curve takes complex numbers, parameters and covariance are then those of `polish`.
     """
     at, values = inputs.sample("x", x), inputs.sample("y", y)
     inputs.same_length(x=at, y=values)
@@ -71,6 +73,11 @@ def fit_curve(
         raise ValueError("starts: the fit converges from none of them")
     parameters, spread, rss = min(found, key=lambda fit: fit[2])
     df = values.size - parameters.size
+    if df > 0 and (finer := polished(lambda p: curve(at, *p) - values, parameters)) is not None:
+        parameters, slopes = finer
+        rss = _rss(curve, at, values, parameters)
+        half = np.linalg.inv(np.linalg.qr(slopes).R)
+        spread = half @ half.T * rss / df
     reason = _undefined(df, rss, spread, values)
     shown = tuple(float(value) for value in parameters)
     if reason is not None:
@@ -99,8 +106,12 @@ def _from_start(
             )
         except (RuntimeError, ValueError):
             return None
-        rss = float(((y - curve(x, *parameters)) ** 2).sum())
+        rss = _rss(curve, x, y, parameters)
     return (parameters, spread, rss) if np.isfinite(rss) else None
+
+
+def _rss(curve: Callable[..., Floats], x: Floats, y: Floats, parameters: Floats) -> float:
+    return float(((y - curve(x, *parameters)) ** 2).sum())
 
 
 def _undefined(df: int, rss: float, spread: Floats, y: Floats) -> str | None:

@@ -15,10 +15,13 @@ from scipy import special, stats
 from scipy.optimize import brentq, least_squares, minimize_scalar
 
 from inferometer.stats.inputs import Floats
+from inferometer.stats.polish import polished
 from inferometer.stats.result import Interval
 
 GRID = np.concatenate([[0.0], np.geomspace(1e-9, 1e4, 53)])
 LARGEST = 1e6
+XTOL, RTOL = 1e-20, 4 * np.finfo(float).eps
+"""Roots to the last digit that doubles allow."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ def profile_interval(
         return _profiled(problem, theta, index, value) - rss - unit * root**2
 
     estimate = float(theta[index])
-    low = float(brentq(excess, 0.0, estimate, xtol=1e-14, rtol=1e-10)) if excess(0.0) > 0 else 0.0
+    low = float(brentq(excess, 0.0, estimate, xtol=XTOL, rtol=RTOL)) if excess(0.0) > 0 else 0.0
     step = max(0.25 * estimate, 1e-4)
     high = estimate + step
     while excess(high) < 0:
@@ -138,7 +141,7 @@ def profile_interval(
         if high > LARGEST:
             return low, None
     start = high - step if high - step > estimate else estimate
-    return low, float(brentq(excess, start, high, xtol=1e-14, rtol=1e-10))
+    return low, float(brentq(excess, start, high, xtol=XTOL, rtol=RTOL))
 
 
 def bounded_root(mu: float, confidence: float) -> float:
@@ -204,7 +207,7 @@ def _polished(
     if value == 0:
         return theta, rss
     finer, finer_rss = _levenberg(problem, lambda u: place(u[0]), np.log([theta[index]]))
-    return (finer, finer_rss) if finer_rss < rss else (theta, rss)
+    return (finer, finer_rss) if finer_rss <= rss * (1 + 1e-12) else (theta, rss)
 
 
 def _minimise_inside(problem: Problem, starts: list[Floats]) -> tuple[Floats, float] | None:
@@ -218,20 +221,24 @@ def _minimise_inside(problem: Problem, starts: list[Floats]) -> tuple[Floats, fl
 def _levenberg(
     problem: Problem, place: Callable[[Floats], Floats], start: Floats
 ) -> tuple[Floats, float]:
-    """Run Levenberg-Marquardt on log parameters from one start."""
+    """Run Levenberg-Marquardt on log parameters from one start, and polish where it ends."""
 
     def parameters(u: Floats) -> Floats:
         return place(np.exp(np.clip(u, -60, 20)))
 
+    def residuals(u: Floats) -> Floats:
+        return problem.residuals(parameters(u))
+
     fit = least_squares(
-        lambda u: problem.residuals(parameters(u)),
+        residuals,
         start,
         method="lm",
         xtol=1e-14,
         ftol=1e-14,
         gtol=1e-14,
     )
-    theta = parameters(fit.x)
+    finer = polished(residuals, fit.x)
+    theta = parameters(fit.x if finer is None else finer[0])
     return theta, float(problem.rss(theta))
 
 
