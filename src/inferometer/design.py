@@ -86,16 +86,18 @@ class DepthPlan(_Section):
     """What one depth measures: blocks, phases (factor levels to cross) and effort per cell.
 
     `only` names, for a phase, the SUTs that measure it; all of them where it says nothing.
+    `first` names phases that each block measures before the others, which need their results.
     """
 
     blocks: int = Field(ge=1)
     phases: dict[str, dict[str, list[Level]]]
     effort: dict[str, float | int]
     only: dict[str, list[str]] = {}
+    first: list[str] = []
 
     @model_serializer(mode="wrap")
     def _without_unused(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return _without_empty(write(self), "only")
+        return _without_empty(write(self), "only", "first")
 
 
 class NoiseRule(_Section):
@@ -191,6 +193,12 @@ class Design(_Section):
                     for level in levels:
                         if rule := factor.reject(level):
                             raise ValueError(f"{where}: {level} is not allowed; {rule}")
+            for phase in plan.first:
+                if phase not in plan.phases:
+                    raise ValueError(
+                        f"depths.{depth}.first: no phase {phase!r}; "
+                        f"there are: {', '.join(plan.phases)}"
+                    )
             for phase, suts in plan.only.items():
                 where = f"depths.{depth}.only.{phase}"
                 if phase not in plan.phases:
@@ -239,10 +247,11 @@ class Design(_Section):
         return list(found.values())
 
     def cell_order(self, depth: Depth, sut: str, block: int) -> list[Cell]:
-        """The cells in the seeded random order of one block of one SUT."""
+        """The cells in the seeded random order of one block of one SUT, those of `first` ahead."""
         cells = self.cells(depth, sut)
         random.Random(f"{self.seed}/{sut}/{block}/cells").shuffle(cells)
-        return cells
+        first = self.plan(depth).first
+        return sorted(cells, key=lambda cell: cell.phase not in first)
 
     def selected_suts(self, optional: list[str]) -> list[str]:
         """The SUTs to measure: all that are not optional, and the optional ones named."""
@@ -264,11 +273,9 @@ class Design(_Section):
         return order
 
 
-def _without_empty(content: dict[str, Any], key: str) -> dict[str, Any]:
+def _without_empty(content: dict[str, Any], *keys: str) -> dict[str, Any]:
     """A design that does not use a key keeps the digest that it had before there was one."""
-    if not content.get(key):
-        content.pop(key, None)
-    return content
+    return {name: value for name, value in content.items() if value or name not in keys}
 
 
 def load(folder: Path, extra_suts: dict[str, Any] | None = None) -> Design:

@@ -74,13 +74,16 @@ class BlockRun:
     """What an experiment's `warm_up(run)` works with before the first cell of a block.
 
     `suts` holds the running SUT and, for mixed models, its companion: `subjects.Served` for a
-    server, `subjects.InProcess` for a worker. `append` stores a record.
+    server, `subjects.InProcess` for a worker. `append` stores a record. `block` counts from 0;
+    `kept` is what earlier cells of the block left for later ones, such as a measured capacity.
     """
 
     design: Design
     effort: Any
     suts: list[Any]
     append: Callable[[Record], None]
+    block: int = field(default=0, kw_only=True)
+    kept: dict[str, Any] = field(default_factory=dict, kw_only=True)
 
 
 @dataclass
@@ -277,7 +280,7 @@ async def _block(
         else:
             progress.stage("warming up")
             cells.used = await step.warm_up(
-                BlockRun(design, effort, running.running, writer.append)
+                BlockRun(design, effort, running.running, writer.append, block=task.block)
             )
             clock = host.BlockClock(running.processes)
             for index, cell in enumerate(order):
@@ -312,6 +315,7 @@ class _Cells:
         self.task, self.step, self.effort = task, step, effort
         self.writer, self.origin, self.used = writer, origin, 0
         self.seconds = 0.0
+        self._kept: dict[str, Any] = {}
         self._sut_gone = False
         self.invalid: dict[str, list[str]] = {}
         self.not_testable: dict[str, str] = {}
@@ -330,6 +334,8 @@ class _Cells:
             _appender(self.writer, index, self.task.root),
             cell,
             self.used,
+            block=self.task.block,
+            kept=self._kept,
         )
         begun = time.monotonic()
         outcome: CellOutcome = await self.step.measure(run)

@@ -46,6 +46,10 @@ WRONG = {
         ["warmup.request: unknown key", "requests"],
     ),
     "missing key": (lambda c: c.pop("seed"), ["seed", "required"]),
+    "a first phase that is none": (
+        lambda c: c["depths"]["quick"].update(first=["capacity"]),
+        ["depths.quick.first: no phase 'capacity'; there are: scaling, think"],
+    ),
     "no blocks": (
         lambda c: c["depths"]["quick"].update(blocks=0),
         ["depths.quick.blocks", "greater than or equal to 1"],
@@ -82,6 +86,18 @@ def test_the_order_of_cells_is_seeded_and_differs_between_blocks():
     assert order(0) != order(1)
     assert order(0) != order(0, "llamacpp-batch8")
     assert sorted(order(0)) == sorted(order(1))
+
+
+def test_phases_that_others_need_come_first(tmp_path):
+    wanted = changed(lambda c: c["depths"]["standard"].update(first=["think"]), tmp_path)
+    serial = "llamacpp-serial"
+    before = design.load(TR129).cell_order("standard", serial, 0)
+    after = wanted.cell_order("standard", serial, 0)
+    assert [cell.phase for cell in after] == ["think"] * 3 + ["scaling"] * 8
+    assert after[3:] == [cell for cell in before if cell.phase == "scaling"]
+    assert wanted.measurement_digest(serial, "quick") == design.load(TR129).measurement_digest(
+        serial, "quick"
+    )
 
 
 def test_another_seed_is_another_order(tmp_path):
