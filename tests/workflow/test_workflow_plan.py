@@ -31,3 +31,9 @@ def test_one_flipped_byte_of_raw_evidence_fails_the_audit_by_name(measured):
     done = measured.inferometer("audit")
     assert done.rc == 1
     assert str(path.relative_to(measured.root)) in done.text.replace("\n", "")
+
+
+def test_a_fresh_checkout_plans_several_reports_at_once(checkout):
+    targets = ("reports/tr129.md", "reports/tr123.md", "reports/aa_calibration.md")
+    done = checkout.snakemake("-n", *targets, "--config", "depth=quick")
+    assert done.rc == 0, done.text

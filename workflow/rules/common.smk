@@ -24,6 +24,10 @@ MACHINE = SELECTION.machine
 DEPTH = SELECTION.repository.config.depth
 RESULTS = f"results/{MACHINE}"
 
+# Snakemake takes stock of a folder once: markers made while it plans would count as missing.
+for experiment in EXPERIMENTS:
+    SELECTION.marker(experiment)
+
 
 # One measurement at a time, whatever `--resources` says; a profile's own limit would be lost as
 # soon as anyone types one. An internal call: Snakemake is pinned, and a test watches it.
