@@ -10,6 +10,7 @@ from inferometer.stacks.base import Stack
 STACKS = {
     "llamacpp": "LlamaCpp",
     "transformers": "Transformers",
+    "transformers_agents": "TransformersAgents",
     "url": "Url",
 }
 """Module of this package -> its class. By name: a session depends on the code of its own stack

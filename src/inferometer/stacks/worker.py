@@ -93,6 +93,23 @@ class WorkerClient:
         body = {"size_bytes": size_bytes, "repetitions": repetitions}
         return (await self._post("/ceilings", body, self.timeout_s))["probes"]
 
+    async def run(
+        self, prompts: list[list[int]], output_tokens: int, profile: bool = False
+    ) -> dict[str, Any]:
+        """N sequences, released together, in the way of the worker's `control`; of a worker of the
+        stack transformers_agents.
+
+        The answer has a `status`, the whole run's times, `sequences` (none after a failure),
+        `steps`, `batch_sizes`, and paths of `traces` that are the caller's to read and to delete.
+        Errors as in `generate`.
+        """
+        body = {"prompts": prompts, "output_tokens": output_tokens, "profile": profile}
+        answer = self._on_our_clock(await self._post("/run", body, self.timeout_s))
+        for sequence in answer["sequences"]:
+            sequence["started_s"] -= self.clock_origin
+            sequence["ended_s"] -= self.clock_origin
+        return answer
+
     def _on_our_clock(self, record: dict[str, Any]) -> dict[str, Any]:
         return record | {"started_s": record["started_s"] - self.clock_origin}
 
