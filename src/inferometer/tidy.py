@@ -55,12 +55,10 @@ def observations(results: Path) -> pd.DataFrame:
         if problems := manifest.problems(path):
             raise UserError("\n".join(problems))
         frames += _rows(path)
+    columns = dict.fromkeys(name for frame in frames for name in frame.columns)
     # columns without a value in one session must not decide the type of the others'
     table = pd.concat([frame.dropna(axis=1, how="all") for frame in frames], ignore_index=True)
-    missing = [name for frame in frames for name in frame.columns if name not in table]
-    for name in dict.fromkeys(missing):
-        table[name] = None
-    table = table[list(dict.fromkeys(name for frame in frames for name in frame.columns))]
+    table = table.assign(**dict.fromkeys(columns.keys() - table.columns))[list(columns)]
     if "kind" in table:
         table["kind"] = table["kind"].fillna("request")
     return table
