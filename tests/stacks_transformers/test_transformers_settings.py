@@ -32,6 +32,7 @@ def test_the_command_line_says_it_all():
         "dtype": "float32",
         "attention": "eager",
         "compile": "none",
+        "dynamic_shapes": True,
         "cache": "dynamic",
         "threads": len(os.sched_getaffinity(0)),
         "memory_limit_mib": 900,

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import random
+import re
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -252,24 +253,57 @@ def test_a_model_that_cannot_be_loaded_says_why(python, tiny, tmp_path):
         failing_start(short, python, tiny, log)
 
 
+COUNTS = (
+    *("graphs_compiled", "recompiles", "graph_breaks", "cudagraph_skips", "cudagraphs_recorded"),
+    *("kernels_generated", "compile_s"),
+)
+
+
+def test_eager_parts_say_nothing_of_a_compiler(live):
+    for part in live.generate(10, 3)["parts"]:
+        assert not part.keys() & {*COUNTS, "compiled_in_region"}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("compiler", [None, "/nowhere/c++"])
-def test_compiled_code_runs_or_its_failure_is_a_record(
-    python, tiny, tmp_path, monkeypatch, compiler
-):
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
-    if compiler:
-        monkeypatch.setenv("CXX", compiler)
-    settings = TransformersSettings(device="cpu", compile="default", threads=2)
+def test_what_is_compiled_is_counted_and_changes_no_token(python, tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    settings = TransformersSettings(device="cpu", compile="reduce-overhead", threads=1)
     with Live(settings, python, tiny, tmp_path / "log") as compiled:
-        prompt = ids(20)
-        answer = compiled.run(compiled.client.generate(prompt, 6))
-        if compiler:
-            (prefill,) = answer["parts"]
-            assert prefill["status"] == "error"
-            assert compiler in prefill["error"]
-            return
-        assert [part["status"] for part in answer["parts"]] == ["ok", "ok"]
+        first, again, other = (compiled.generate(length, 5) for length in (20, 20, 33))
+        assert list(tmp_path.glob("inferometer-compile-*/inductor/*"))
+        prefill, decode = first["parts"]
+        assert prefill["compiled_in_region"] is decode["compiled_in_region"] is True
+        assert (prefill["graphs_compiled"], prefill["recompiles"]) == (1, 0)
+        assert decode["graphs_compiled"] == decode["recompiles"] >= 1
+        assert "recompiled: " in decode["compile_reasons"]
+        for part in (prefill, decode):
+            assert part["kernels_generated"] > 0
+            assert 0 < part["compile_s"] < part["wall_s"]
+            assert part["graph_breaks"] == part["cudagraphs_recorded"] == 0
+        # CUDA graphs were asked for, and there is no CUDA: torch leaves them out
+        assert prefill["cudagraph_skips"] == 1
+        assert re.search(r"CUDA graph skipped: \w+", prefill["compile_reasons"])
+        for part in [*again["parts"], *other["parts"]]:
+            assert [part[name] for name in COUNTS] == [0] * len(COUNTS)
+            assert part["compiled_in_region"] is False
+        # a length of 1 is never dynamic: this prefill is compiled anew while it is timed
+        (alone,) = compiled.generate(1, 1)["parts"]
+        assert alone["compiled_in_region"] is True
+        assert alone["recompiles"] == 1
+    assert not list(tmp_path.glob("inferometer-compile-*"))
     with Live(TransformersSettings(device="cpu"), python, tiny, tmp_path / "log") as plain:
-        same = plain.run(plain.client.generate(prompt, 6))
-    assert same["output_ids"] == answer["output_ids"]
+        for length, seen in ((20, first), (33, other)):
+            assert plain.generate(length, 5)["output_ids"] == seen["output_ids"]
+
+
+@pytest.mark.slow
+def test_a_compilation_that_fails_is_a_record_with_its_traceback(
+    python, tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CXX", "/nowhere/c++")
+    settings = TransformersSettings(device="cpu", compile="default", threads=1)
+    with Live(settings, python, tiny, tmp_path / "log") as compiled:
+        (prefill,) = compiled.generate(20, 6)["parts"]
+    assert prefill["status"] == "error"
+    assert "/nowhere/c++" in prefill["error"].partition("\n")[0]
+    assert "cpp_builder.py" in prefill["error"].partition("\n")[2]

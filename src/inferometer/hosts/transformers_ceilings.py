@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from transformers_phases import CudaClock, HostClock
+from transformers_clock import CudaClock, HostClock
 
 GEMM_ROWS = {"cpu": 2048, "cuda": 8192}
 """Rows of the square matrices: large enough that arithmetic, not memory, is the limit."""

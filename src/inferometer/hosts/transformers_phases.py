@@ -8,59 +8,19 @@ turning tokens into numbers are outside both.
 
 import inspect
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
 from transformers import DynamicCache, PreTrainedModel, StaticCache
+from transformers_clock import CudaClock, HostClock
 from transformers_memory import CudaMemory, HostMemory, is_out_of_memory
 
 Step = Callable[[], None]
-
-
-class HostClock:
-    """CLOCK_MONOTONIC; on a CPU torch returns when the work is done."""
-
-    name = "CLOCK_MONOTONIC"
-
-    def start(self) -> None:
-        """The first mark."""
-        self.marks = [time.monotonic()]
-
-    def mark(self) -> None:
-        """One more step has ended."""
-        self.marks.append(time.monotonic())
-
-    def stop(self) -> tuple[float, list[float]]:
-        """When it started, and the seconds between marks."""
-        return self.marks[0], [end - begin for begin, end in pairwise(self.marks)]
-
-
-class CudaClock:
-    """CUDA events on the stream of the work; the start is also read on CLOCK_MONOTONIC."""
-
-    name = "CUDA events"
-
-    def start(self) -> None:
-        """The first mark."""
-        torch.cuda.synchronize()
-        self.started_s = time.monotonic()
-        self.events: list[torch.cuda.Event] = []
-        self.mark()
-
-    def mark(self) -> None:
-        """One more step has ended."""
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
-        self.events.append(event)
-
-    def stop(self) -> tuple[float, list[float]]:
-        """When it started, and the seconds between marks."""
-        torch.cuda.synchronize()
-        spans = pairwise(self.events)
-        return self.started_s, [begin.elapsed_time(end) / 1e3 for begin, end in spans]
+TEXT_LIMIT = 2000
+"""Characters kept of an error's message, and of its traceback, whose end says where."""
 
 
 @dataclass
@@ -75,7 +35,14 @@ class Sequence:
 class Phases:
     """Runs one sequence at a time through a loaded model."""
 
-    def __init__(self, model: PreTrainedModel, *, compile: str = "none", cache: str = "dynamic"):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        compile: str = "none",
+        dynamic_shapes: bool = True,
+        cache: str = "dynamic",
+    ) -> None:
         self.model, self.cache_kind = model, cache
         self.device = next(model.parameters()).device
         on_gpu = self.device.type == "cuda"
@@ -86,8 +53,12 @@ class Phases:
         self.options: dict[str, Any] = {}
         if "logits_to_keep" in inspect.signature(model.forward).parameters:
             self.options["logits_to_keep"] = 1
+        self.compiler = None
         if compile != "none":
-            self.forward = torch.compile(model.forward, mode=compile)
+            from transformers_compile import Compiler  # loads torch's compiler, which eager spares
+
+            self.compiler = Compiler(model.forward, compile, dynamic_shapes)
+            self.forward = self.compiler.forward
 
     @torch.inference_mode()
     def generate(self, prompt: list[int], output_tokens: int, cached: bool) -> dict[str, Any]:
@@ -187,6 +158,7 @@ class Phases:
         self, part: str, tokens: int, steps: int, step: Step, sequence: Sequence
     ) -> dict[str, Any]:
         status, text = "ok", None
+        self._compiler_did()
         base = self.memory.begin()
         self.clock.start()
         try:
@@ -209,7 +181,12 @@ class Phases:
             "kv_bytes_by_layer": layers,
             "status": status,
             "error": text,
+            **self._compiler_did(),
         }
+
+    def _compiler_did(self) -> dict[str, Any]:
+        """What the compiler did since the last call; nothing to say where nothing is compiled."""
+        return self.compiler.activity() if self.compiler else {}
 
     def _stop(self, status: str) -> tuple[float, list[float]]:
         try:
@@ -282,5 +259,8 @@ def cut_back(cache: Any, tokens: int) -> None:
 
 
 def _failure(error: Exception) -> tuple[str, str]:
-    kind = "oom" if is_out_of_memory(error) else "error"
-    return kind, f"{type(error).__name__}: {error}"[:2000]
+    """The status of a failed part, and its message; of what is no lack of memory, the traceback."""
+    text = f"{type(error).__name__}: {error}"[:TEXT_LIMIT]
+    if is_out_of_memory(error):
+        return "oom", text
+    return "error", f"{text}\n{''.join(traceback.format_tb(error.__traceback__))[-TEXT_LIMIT:]}"

@@ -5,11 +5,16 @@ and the files beside it. It takes its settings as one JSON argument, so that the
 manifest is complete. The memory limit is set before torch is imported.
 """
 
+import atexit
 import gc
 import json
 import os
+import shutil
+import signal
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 from transformers_http import BadRequest, Inbox
@@ -54,6 +59,8 @@ class Worker:
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         os.environ["HF_HUB_OFFLINE"] = "1"
+        if options["compile"] != "none":
+            _cold_compiler_cache()
         import torch
         from transformers_model import facts, load
         from transformers_phases import Phases
@@ -62,7 +69,12 @@ class Worker:
         torch.set_num_interop_threads(1)
         started = time.monotonic()
         self.model = load(options)
-        self.phases = Phases(self.model, compile=options["compile"], cache=options["cache"])
+        self.phases = Phases(
+            self.model,
+            compile=options["compile"],
+            dynamic_shapes=options["dynamic_shapes"],
+            cache=options["cache"],
+        )
         gc.collect()
         gc.freeze()  # the garbage collector need not walk through torch in a measurement
         self.facts = facts(self.model) | {
@@ -70,6 +82,7 @@ class Worker:
             "loaded_bytes": self.phases.memory.begin(),
             "capacity_bytes": self.phases.memory.capacity(),
             "compile": options["compile"],
+            "dynamic_shapes": options["dynamic_shapes"],
             "cache_kind": options["cache"],
             "threads": torch.get_num_threads(),
             "memory_limit_mib": limit_mib(),
@@ -148,6 +161,23 @@ class Worker:
                 f"model's context of {context}"
             )
         return prompt, output_tokens
+
+
+def _cold_compiler_cache() -> None:
+    """Empty caches for the compilers of torch, of this process alone; they go when it is ended."""
+    folder = tempfile.mkdtemp(prefix="inferometer-compile-")
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(folder, "inductor"))
+    os.environ["TRITON_CACHE_DIR"] = str(Path(folder, "triton"))
+
+    def remove() -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def end(*_: object) -> None:
+        remove()
+        os._exit(0)
+
+    atexit.register(remove)
+    signal.signal(signal.SIGTERM, end)
 
 
 def _only(body: dict[str, Any], path: str) -> None:

@@ -20,7 +20,9 @@ class TransformersSettings(BaseModel):
     """Settings of one worker.
 
     `device` auto is the first NVIDIA GPU where there is one, the CPU elsewhere. `threads` None
-    means one per core that this process may use. `memory_limit_mib` limits what the worker may
+    means one per core that this process may use. Compiled code starts from a cold compiler cache in
+    every process; with `dynamic_shapes` it is compiled for any length from the start, without it
+    for the first length and, at the second, for any. `memory_limit_mib` limits what the worker may
     allocate (RLIMIT_DATA, weights included); an allocation beyond it is a record.
     """
 
@@ -30,6 +32,7 @@ class TransformersSettings(BaseModel):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     attention: Literal["sdpa", "eager", "flash_attention_2"] = "sdpa"
     compile: Literal["none", "default", "reduce-overhead"] = "none"
+    dynamic_shapes: bool = True
     cache: Literal["dynamic", "static"] = "dynamic"
     threads: int | None = Field(default=None, ge=1)
     memory_limit_mib: int | None = Field(default=None, ge=256)
@@ -85,6 +88,7 @@ class Transformers:
             "dtype": settings.dtype,
             "attention": settings.attention,
             "compile": settings.compile,
+            "dynamic_shapes": settings.dynamic_shapes,
             "cache_kind": settings.cache,
             "threads": threads_of(settings),
             "memory_limit_mib": settings.memory_limit_mib,
