@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from inferometer.errors import UserError
-from inferometer.load import closed_loop, open_loop
+from inferometer.load import closed_loop, open_loop, schedules
 from inferometer.load.calibration_process import CalibrationDialect, running_server
 from inferometer.load.client import StreamingClient
 from inferometer.load.client_error import LIMITS, LoadCalibration, Plan, summarize
@@ -122,7 +122,7 @@ class _Bench:
         await open_loop.run(
             self._client,
             self._prompts,
-            open_loop.constant_schedule(RATE_PER_S, max(1, round(RATE_PER_S * self._plan.seconds))),
+            schedules.constant(RATE_PER_S, count=max(1, round(RATE_PER_S * self._plan.seconds))),
             prompt_tokens=PROMPT_TOKENS,
             output_tokens=self._plan.output_tokens,
             first_index=self._index,

@@ -7,8 +7,9 @@ be told from this server's own lateness. It speaks HTTP/1.1 on bare sockets, bec
 would see a request later than it arrived, and the client would be charged for that.
 
 A request may set `ttft_ms` and `itl_ms` for itself, and `fault` with `fault_after`, the number of
-tokens before the fault strikes. The server runs until its standard input closes, thus no longer
-than the process that started it.
+tokens before the fault strikes; `usage_lie`, by how many tokens the usage is wrong; and
+`tokens_per_event`. Without `stream` a request is answered whole, when its last token is due. The
+server runs until its standard input closes, thus no longer than the process that started it.
 """
 
 import argparse
@@ -90,13 +91,18 @@ class Completion:
         self._prompt_tokens = prompt_length(body["prompt"])
         if self._fault is not None and self._fault not in ENDINGS:
             raise ValueError(f"fault {self._fault!r}; there are {', '.join(filter(None, ENDINGS))}")
+        self._streams = body.get("stream", True)
+        self._per_event = int(body.get("tokens_per_event", 1))
         self._head = STREAM_HEAD
         self._written = 0
         self._loop = asyncio.get_running_loop()
 
     def begin(self) -> None:
-        """Set the timer of the first token, or of the fault that comes instead."""
-        self._loop.call_at(self._first_s, self._next)
+        """Set the timer of the first token, of a whole answer, or of the fault instead."""
+        if self._streams or self._fault is not None:
+            self._loop.call_at(self._first_s, self._next)
+        else:
+            self._loop.call_at(self._first_s + (self._tokens - 1) * self._step_s, self._whole)
 
     def _next(self) -> None:
         if self._transport.is_closing():
@@ -108,12 +114,26 @@ class Completion:
             b'data: {"object":"text_completion","choices":[{"index":0,"text":"%s%.6f",'
             b'"finish_reason":null}]}\n\n' % (self._text, time.monotonic())
         )
-        self._written += 1
+        self._written = min(self._written + self._per_event, self._tokens)
         if self._written == self._tokens:
             ENDINGS[self._fault](self)
         else:
             # an absolute time: the lateness of one token is not handed on to the next
             self._loop.call_at(self._first_s + self._written * self._step_s, self._next)
+
+    def _whole(self) -> None:
+        """Everything at once, when the last token is due; its text carries one pair of times."""
+        self._written = self._tokens
+        text = f"{self._text.decode()}{time.monotonic():.6f}"
+        choice = {"index": 0, "text": text, "finish_reason": "length"}
+        self._transport.write(plain_answer(200, {"choices": [choice], "usage": self._usage()}))
+
+    def _usage(self) -> dict[str, Any]:
+        return {
+            "prompt_tokens": self._prompt_tokens,
+            "completion_tokens": self._written + int(self._body.get("usage_lie", 0)),
+            "prompt_tokens_details": {"cached_tokens": 0},
+        }
 
     def _write(self, data: bytes) -> None:
         self._transport.write(b"%s%x\r\n%s\r\n" % (self._head, len(data), data))
@@ -125,12 +145,8 @@ class Completion:
     def end(self) -> None:
         """The finish reason, the usage and the end marker."""
         finish = {"choices": [{"index": 0, "text": "", "finish_reason": "length"}]}
-        usage = {
-            "prompt_tokens": self._prompt_tokens,
-            "completion_tokens": self._written,
-            "prompt_tokens_details": {"cached_tokens": 0},
-        }
-        self._write(event(finish) + event({"choices": [], "usage": usage}) + END_MARKER)
+        usage = {"choices": [], "usage": self._usage()}
+        self._write(event(finish) + event(usage) + END_MARKER)
         self._close_stream()
 
     def end_without_marker(self) -> None:
@@ -148,6 +164,11 @@ class Completion:
         """Fault: an event that is cut."""
         self._write(b'data: {"choices": [{"te\n\n')
         self.end()
+
+    def write_half_a_line(self) -> None:
+        """Fault: the stream ends in good order, in the middle of an event."""
+        self._write(b'data: {"choices": [{"te')
+        self._close_stream()
 
     def write_nonsense(self) -> None:
         """Fault: an event that is JSON of another kind."""
@@ -171,6 +192,7 @@ ENDINGS: dict[str | None, Callable[[Completion], None]] = {
     "die": Completion.die,
     "hang": Completion.hang,
     "broken_json": Completion.write_broken_json,
+    "half_line": Completion.write_half_a_line,
     "nonsense": Completion.write_nonsense,
     "error": Completion.write_error,
     "http_500": Completion.refuse,

@@ -8,12 +8,13 @@ import asyncio
 import json
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
+from inferometer.errors import NotTestableHere
 from inferometer.load.reading import Outcome, Reading
 from inferometer.records import Record
 from inferometer.stacks.base import Dialect, GenerationRequest
@@ -119,24 +120,30 @@ class StreamingClient:
         agent: int,
         sequence: int,
         scheduled_s: float | None = None,
+        stream: bool = True,
+        limit_s: float | None = None,
     ) -> Record:
         """Send one request, read its stream, and return its record.
 
-        Whatever goes wrong with the request is in the record's `status` and `error`; only
-        cancellation raises.
+        Without `stream` the answer comes whole, in one piece: its arrival is then the one stamp.
+        `limit_s` is a limit for this request where it is shorter than the client's. Whatever goes
+        wrong with the request is in the record's `status` and `error`; only cancellation raises.
         """
         begun = time.monotonic()
         path, content = self.dialect.request(request)
+        if not stream:
+            content = _unstreamed(content)
         url = self._urls.setdefault(path, URL(self.base_url + path))
         body = StampedBody(json.dumps(content, separators=(",", ":")).encode())
         reading = Reading(self.dialect)
         others = self._in_flight
         self._in_flight += 1
+        allowed_s = self.timeout_s if limit_s is None else min(limit_s, self.timeout_s)
         try:
-            async with asyncio.timeout(self.timeout_s):
-                outcome = await self._exchange(url, body, reading)
+            async with asyncio.timeout(allowed_s):
+                outcome = await self._exchange(url, body, reading, stream)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            outcome = self._fault(error, reading)
+            outcome = self._fault(error, reading, allowed_s)
         finally:
             self._in_flight -= 1
         sent = begun if body.sent_at is None else body.sent_at
@@ -172,7 +179,9 @@ class StreamingClient:
     def _end_turn(self) -> None:
         self._turn_at = None
 
-    async def _exchange(self, url: URL, body: StampedBody, reading: Reading) -> Outcome:
+    async def _exchange(
+        self, url: URL, body: StampedBody, reading: Reading, stream: bool
+    ) -> Outcome:
         """Post and read up to the end marker, or to what breaks the stream."""
         # a server that closes after each stream without saying so would break the next request
         headers = {"Connection": "close"} if self.dialect.closes_streams else None
@@ -181,6 +190,9 @@ class StreamingClient:
                 text = (await response.content.read(ERROR_TEXT_BYTES)).decode(errors="replace")
                 response.close()
                 return Outcome("http_error", f"HTTP {response.status}: {text.strip()}")
+            if not stream:
+                whole = await response.read()
+                return _read_whole(whole, time.monotonic(), reading)
             read = response.content.readany
             while chunk := await read():
                 failure = reading.take(chunk, self._arrival())
@@ -192,13 +204,13 @@ class StreamingClient:
                     return Outcome("ok")
             return reading.finish(time.monotonic())
 
-    def _fault(self, error: Exception, reading: Reading) -> Outcome:
+    def _fault(self, error: Exception, reading: Reading, allowed_s: float) -> Outcome:
         """The outcome that an exception stands for."""
         if reading.ended_at is not None:
             return Outcome("ok")  # the answer was complete; only the connection was lost after it
         text = f"{type(error).__name__}: {error}".rstrip(": ")[:ERROR_TEXT_BYTES]
         if isinstance(error, TimeoutError):
-            return Outcome("timeout", f"no end of the answer within {self.timeout_s:g} s")
+            return Outcome("timeout", f"no end of the answer within {allowed_s:.3g} s")
         if isinstance(error, aiohttp.ClientConnectorError):
             return Outcome("refused", text)
         if isinstance(
@@ -206,6 +218,24 @@ class StreamingClient:
         ):
             return Outcome("disconnected", text)
         return Outcome("bad_response", text)
+
+
+def _unstreamed(content: dict[str, Any]) -> dict[str, Any]:
+    """The body of a request for a whole answer."""
+    if content.get("stream") is not True:
+        raise NotTestableHere("this stack's requests have no `stream` to turn off")
+    kept = {name: value for name, value in content.items() if name != "stream_options"}
+    return kept | {"stream": False}
+
+
+def _read_whole(body: bytes, stamp: float, reading: Reading) -> Outcome:
+    """Read a whole answer as the one event of a stream."""
+    # line ends in JSON are mere space: inside texts they are escaped
+    failure = reading.take(b"data: " + body.replace(b"\n", b" ") + b"\n", stamp)
+    if failure:
+        return failure
+    reading.ended_at = stamp
+    return Outcome("ok")
 
 
 async def _drain(response: aiohttp.ClientResponse) -> None:

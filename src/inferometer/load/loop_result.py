@@ -86,10 +86,10 @@ def cell_gates(records: Sequence[Record], result: LoopResult, gates: Gates) -> l
             f"agents woke late from thinking: p99 {overrun_s * 1e3:.1f} ms "
             f"(limit {gates.think_overrun_p99_s * 1e3:g} ms)"
         )
-    return reasons + _content_reasons(records) + _window_reasons(records, result)
+    return reasons + content_reasons(records) + _window_reasons(records, result)
 
 
-def _content_reasons(records: Sequence[Record]) -> list[str]:
+def content_reasons(records: Sequence[Record]) -> list[str]:
     """Requests whose work was not the work that was asked for."""
     good = [record for record in records if record["status"] == "ok"]
     checks = (

@@ -1,11 +1,11 @@
 """The open loop: requests leave at scheduled times, however busy the server is.
 
 None is dropped and none waits for another. Latency counts from the scheduled time, so that a
-stalled server, or a late client, cannot hide the wait it caused.
+stalled server, or a late client, cannot hide the wait it caused. Schedules: load/schedules.py.
 """
 
 import asyncio
-import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -26,28 +26,18 @@ TIMER_GRAIN_S = 0.001
 
 @dataclass(frozen=True)
 class OpenLoopResult:
-    """What an open loop did; `start_s`, time 0 of the schedule, is on the client's clock."""
+    """What an open loop did; `start_s`, time 0 of the schedule, is on the client's clock.
+
+    `failed` counts every request that is not `ok`, `unfinished` those of them that were still
+    under way when the drain ended.
+    """
 
     start_s: float
     requests: int
     failed: int
+    unfinished: int
     lag_p50_s: float
     lag_p99_s: float
-
-
-def constant_schedule(rate_per_s: float, count: int) -> list[float]:
-    """`count` send times in seconds from 0, evenly spaced."""
-    return [number / rate_per_s for number in range(count)]
-
-
-def poisson_schedule(rate_per_s: float, count: int, seed: int | str) -> list[float]:
-    """`count` send times in seconds with exponential gaps of mean 1/rate, seeded."""
-    rng = random.Random(f"{seed}/poisson")
-    times, now = [], 0.0
-    for _ in range(count):
-        now += rng.expovariate(rate_per_s)
-        times.append(now)
-    return times
 
 
 async def run(
@@ -59,25 +49,42 @@ async def run(
     output_tokens: int,
     first_index: int,
     on_record: Callable[[Record], None],
+    drain_s: float | None = None,
+    stream: bool = True,
 ) -> OpenLoopResult:
     """Send a request at each scheduled time and await all of them.
 
     Each record has agent 0, `scheduled_s` on the client's clock, and `lag_s`, by how much it
-    was sent late. `schedule_s` ascends and is not empty. What `on_record` raises ends the loop.
+    was sent late. What is still under way `drain_s` after the last scheduled time is given up and
+    recorded with the status `unfinished`; without a `drain_s` only the client's own limit ends a
+    request. `schedule_s` ascends and is not empty. What `on_record` raises ends the loop.
     """
+    if not schedule_s:
+        raise ValueError("open loop: an empty schedule; draw it for longer or at a higher rate")
     lags: list[float] = []
-    failed = 0
+    statuses: Counter[str] = Counter()
 
     async def send(sequence: int, request: GenerationRequest, scheduled_s: float) -> None:
-        nonlocal failed
-        record = await client.generate(request, agent=0, sequence=sequence, scheduled_s=scheduled_s)
+        limit_s = None if drain_s is None else max(0.0, end_s + drain_s - client.now())
+        record = await client.generate(
+            request,
+            agent=0,
+            sequence=sequence,
+            scheduled_s=scheduled_s,
+            stream=stream,
+            limit_s=limit_s,
+        )
         record["lag_s"] = round(record["sent_s"] - scheduled_s, 6)
+        if record["status"] == "timeout" and limit_s is not None and limit_s < client.timeout_s:
+            record["status"] = "unfinished"
+            record["error"] = f"under way {drain_s:g} s after the last scheduled time"
         lags.append(record["lag_s"])
-        failed += record["status"] != "ok"
+        statuses[record["status"]] += 1
         on_record(record)
 
     with frozen_heap():
         start_s = client.now() + LEAD_S
+        end_s = start_s + schedule_s[-1]
         try:
             async with asyncio.TaskGroup() as sends:
                 for sequence, offset_s in enumerate(schedule_s):
@@ -90,7 +97,14 @@ async def run(
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
     lag_p50_s, lag_p99_s = np.quantile(lags, [0.5, 0.99])
-    return OpenLoopResult(round(start_s, 6), len(lags), failed, float(lag_p50_s), float(lag_p99_s))
+    return OpenLoopResult(
+        start_s=round(start_s, 6),
+        requests=len(lags),
+        failed=len(lags) - statuses["ok"],
+        unfinished=statuses["unfinished"],
+        lag_p50_s=float(lag_p50_s),
+        lag_p99_s=float(lag_p99_s),
+    )
 
 
 async def _wait_until(client: StreamingClient, time_s: float) -> None:

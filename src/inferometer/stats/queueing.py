@@ -1,12 +1,13 @@
-"""Waiting in front of one server under open Poisson arrivals: M/D/1 and M/G/1.
+"""Waiting under open Poisson arrivals: M/D/1, M/G/1, M/G/c; and in front of arrivals as they came.
 
 A closed loop of N agents is not such a queue: its arrivals depend on its departures. Check the
-arrivals and the service times with `check` before using either law.
+arrivals and the service times with `check` before using a law of steady states.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import heapq
+from dataclasses import dataclass, replace
 from math import exp, floor, lgamma, log
 
 import numpy as np
@@ -21,9 +22,10 @@ NEAR_ZERO_CV = 0.1
 
 @dataclass(frozen=True, repr=False)
 class Queue(Result):
-    """Steady state of a single-server queue; times in seconds, lengths in requests.
+    """Steady state of a queue; times in seconds, lengths in requests.
 
-    `Wq` waiting and `W` waiting plus service; `Lq` waiting requests and `L` all in the system.
+    `Wq` waiting and `W` waiting plus service; `Lq` waiting requests and `L` all in the system;
+    `rho` is the utilisation of each of the `servers`.
     """
 
     Wq: float
@@ -34,9 +36,10 @@ class Queue(Result):
     rho: float
     cv: float
     arrival_rate_per_s: float
+    servers: int = 1
 
     def p_wait_le(self, t: float) -> float | None:
-        """Return P(wait <= t seconds); None when the law of service times is needed.
+        """Return P(wait <= t seconds); None for several servers or where the law is needed.
 
         Exact for constant service (cv 0, Franx 2001, Oper. Res. Lett. 29, 221-229, in a form with
         positive terms only) and exponential service (cv 1); any queue has ``P(0) = 1 - rho``.
@@ -44,6 +47,8 @@ class Queue(Result):
         at = inputs.number("t", t)
         if at < 0:
             return 0.0
+        if self.servers > 1:
+            return None
         if at == 0:
             return 1 - self.rho
         if self.cv == 0:
@@ -136,6 +141,90 @@ def mg1(service_s: float, rho: float, cv: float) -> Queue:
         cv=spread,
         arrival_rate_per_s=rate,
     )
+
+
+def mgc(service_s: float, rho: float, cv: float, servers: int) -> Queue:
+    """Give the steady state of M/G/c: c servers in front of one queue, approximately.
+
+    Parameters
+    ----------
+    service_s, rho, cv : as in `mg1`; rho is the utilisation of each server.
+    servers : their number c, at least 1.
+
+    Returns
+    -------
+    Queue
+        ``Wq = (1 + cv^2)/2 * Wq(M/M/c)``, Erlang's formula scaled. Exact for one server and for
+        exponential service (cv 1); an approximation elsewhere.
+
+    Raises
+    ------
+    ValueError
+        As `mg1`; fewer than 1 server.
+
+    Notes
+    -----
+    Lee and Longton (1959), Oper. Res. Quart. 10, 56-71; M/M/c: Kleinrock (1975), eq. 3.40.
+    """
+    count = inputs.whole("servers", servers, 1)
+    single = mg1(service_s, rho, cv)
+    if count == 1:
+        return single
+    blocked = 1.0  # Erlang's B by its recursion in the number of servers
+    for number in range(1, count + 1):
+        blocked = count * single.rho * blocked / (number + count * single.rho * blocked)
+    delayed = blocked / (1 - single.rho * (1 - blocked))
+    wait = delayed * single.service_s / (count * (1 - single.rho)) * (1 + single.cv**2) / 2
+    rate = count * single.arrival_rate_per_s
+    sojourn = wait + single.service_s
+    return replace(
+        single,
+        **{"Wq": wait, "W": sojourn, "Lq": rate * wait, "L": rate * sojourn},
+        arrival_rate_per_s=rate,
+        servers=count,
+    )
+
+
+def fifo_waits(arrival_s: ArrayLike, service_s: ArrayLike | float, servers: int = 1) -> np.ndarray:
+    """Give each request's wait when these very arrivals are served first come, first served.
+
+    No steady state and no law of arrivals is assumed: the queue starts empty and rho may be 1 or
+    more. With service times from elsewhere it predicts what laws of steady states cannot.
+
+    Parameters
+    ----------
+    arrival_s : arrival times in seconds, ascending, at least 1.
+    service_s : service times in seconds, each above 0: one for all, or one for each request.
+    servers : how many requests are served at the same time.
+
+    Returns
+    -------
+    numpy.ndarray
+        Seconds between arrival and start of service, in the order of arrival.
+
+    Raises
+    ------
+    ValueError
+        Descending arrivals; service times not above 0, or another number of them.
+
+    Notes
+    -----
+    Lindley (1952), Proc. Camb. Phil. Soc. 48, 277-289; several servers: Kiefer and Wolfowitz
+    (1955), Trans. Am. Math. Soc. 78, 1-18.
+    """
+    times = inputs.sample("arrival_s", arrival_s)
+    if (np.diff(times) < 0).any():
+        raise ValueError("arrival_s: must be ascending")
+    spread = np.full(times.size, service_s) if np.ndim(service_s) == 0 else service_s
+    service = inputs.positive_sample("service_s", spread)
+    inputs.same_length(arrival_s=times, service_s=service)
+    free = [-np.inf] * inputs.whole("servers", servers, 1)
+    waits = np.empty(times.size)
+    for index, (at, needed) in enumerate(zip(times, service, strict=True)):
+        begin = max(at, heapq.heappop(free))
+        waits[index] = begin - at
+        heapq.heappush(free, begin + needed)
+    return waits
 
 
 def check(arrival_s: ArrayLike, service_s: ArrayLike, alpha: float = 0.05) -> QueueCheck:
