@@ -264,10 +264,13 @@ class Design(_Section):
         return [name for name, sut in self.suts.items() if not sut.optional or name in optional]
 
     def session_order(self, depth: Depth, suts: list[str]) -> list[tuple[str, int]]:
-        """(SUT, block) in the order of measuring: SUTs interleaved, shuffled in each block."""
+        """(SUT, block) in the order of measuring: SUTs interleaved, shuffled in each block.
+
+        SUTs without a cell at this depth are not measured.
+        """
         order: list[tuple[str, int]] = []
         for block in range(self.plan(depth).blocks):
-            shuffled = sorted(suts)
+            shuffled = sorted(sut for sut in suts if self.cells(depth, sut))
             random.Random(f"{self.seed}/{block}/suts").shuffle(shuffled)
             order += [(sut, block) for sut in shuffled]
         return order

@@ -4,7 +4,15 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from inferometer import digests
 from inferometer.errors import UserError
@@ -93,17 +101,34 @@ class Leaf(_Frozen):
     advice: str
 
 
+class Case(_Frozen):
+    """What makes the answer to a question about the reader's own case yes: `factor` >= `least`."""
+
+    factor: str
+    least: float
+
+
 class Branch(_Frozen):
     """A question answered by a finding: `finding op threshold`, decided here where it can be.
 
-    `holds` is `True`, `False`, or `None` when the interval straddles the threshold.
+    `holds` is `True`, `False`, or `None` when the interval straddles the threshold. A question
+    without a finding is the reader's; `case` lets a program answer it.
     """
 
     question: str
     finding: FindingId | None = None
     holds: bool | None = None
+    case: Case | None = None
     yes: "Node"
     no: "Node"
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A decision without cases is written as it was before there were any."""
+        content: dict[str, Any] = write(self)
+        if self.case is None:
+            content.pop("case", None)
+        return content
 
 
 Node = Branch | Leaf

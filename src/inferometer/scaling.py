@@ -150,7 +150,7 @@ def enter_level(ledger: Ledger, seen: Scaling, n: int) -> None:
 
 def enter_laws(ledger: Ledger, seen: Scaling) -> None:
     """Parameters of Amdahl's law, the USL and the power law, their comparison, saturation."""
-    shared = {"n": len(seen.cells), "n_of": "block records", "where": seen.where}
+    shared: dict[str, Any] = {"n": len(seen.cells), "n_of": "block records", "where": seen.where}
     _amdahl(ledger, seen, shared)
     _usl(ledger, seen, shared)
     line = seen.power.loglog

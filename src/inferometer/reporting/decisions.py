@@ -1,8 +1,44 @@
 """A decision as text, as a Mermaid diagram and as JSON; undecided branches are shown as such."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from inferometer.findings import Branch, Decision, Leaf, Node, to_json
+
+
+@dataclass(frozen=True)
+class Step:
+    """A question met on the way; `answer` is `None` where its finding leaves it open."""
+
+    question: str
+    answer: bool | None
+    finding: str | None
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The way of one case through a decision, and the advice that it leaves possible."""
+
+    steps: list[Step]
+    advice: list[str]
+
+
+def walk(decision: Decision, case: Mapping[str, float]) -> Walk:
+    """Answer the reader's questions from `case` (factor -> value), the others by their findings.
+
+    The way ends at advice, or at the first question that nothing answers: then all advice beyond
+    it is possible. Raises `KeyError` for a factor that `case` does not give.
+    """
+    steps, node = [], decision.root
+    while isinstance(node, Branch):
+        answer = node.holds
+        if node.case is not None:
+            answer = case[node.case.factor] >= node.case.least
+        steps.append(Step(node.question, answer, node.finding))
+        if answer is None:
+            break
+        node = node.yes if answer else node.no
+    return Walk(steps, advice(decision.model_copy(update={"root": node})))
 
 
 def undecided(decision: Decision) -> Decision:
