@@ -27,7 +27,8 @@ class Derived:
     Work is `device` (kernels and memory operations) where a device was traced and `host`
     (operators) elsewhere; `untraced` names the kinds that stay None. Busy time is the union of
     intervals over all streams or threads, so it never passes the window. `gaps_ns` are quantiles
-    .5, .9 and .99 of idle times between pieces of work, None with fewer than one gap.
+    .5, .9 and .99 of idle times between pieces of work, None with fewer than one gap. Of a phase,
+    the window is the union of its ranges and its work, and gaps are the idle times inside that.
     `memory_operation_ns` is time in memory copies and sets, no bandwidth: the bytes that kernels
     read and write are not in a trace. `unknown_share` is of the time by class.
     """
@@ -50,8 +51,10 @@ class Derived:
     untraced: tuple[str, ...]
 
 
-def derive(table: KernelTable, tokens: int, window: Window | None = None) -> Derived:
-    """Derive everything from a table.
+def derive(
+    table: KernelTable, tokens: int, window: Window | None = None, phase: str | None = None
+) -> Derived:
+    """Derive everything from a table, or from what one phase of it did.
 
     Parameters
     ----------
@@ -59,6 +62,7 @@ def derive(table: KernelTable, tokens: int, window: Window | None = None) -> Der
     tokens : output tokens of all sequences inside the window.
     window : first and last ns; None takes the first start to the last end of the table. An event
         counts when it starts inside; of its time, the part inside counts.
+    phase : as in ranges named ``phase/NAME``; None takes all.
 
     Raises
     ------
@@ -71,6 +75,8 @@ def derive(table: KernelTable, tokens: int, window: Window | None = None) -> Der
         raise ValueError(f"tokens must be above 0, got {tokens}")
     window = window or (int(table.rows["start_ns"].min()), int(table.rows["end_ns"].max()))
     rows = _inside(table.rows, window)
+    if phase is not None:
+        rows = rows[rows["phase"] == phase]
     on_device = "kernel" in table.traced
     work = rows[rows["kind"].isin(DEVICE_KINDS if on_device else ("operator",))]
     if not len(work):
@@ -79,7 +85,11 @@ def derive(table: KernelTable, tokens: int, window: Window | None = None) -> Der
             f"{window[1]} ns; only {', '.join(sorted(table.traced))} were traced"
         )
     start, end = _times(work)
-    busy, length = intervals.busy_ns(start, end), window[1] - window[0]
+    length, gaps = window[1] - window[0], intervals.gaps_ns(start, end)
+    if phase is not None:
+        spans = _spans(rows, work)
+        length, gaps = int((spans[1] - spans[0]).sum()), intervals.idle_ns(spans, start, end)
+    busy = intervals.busy_ns(start, end)
     times = time_by_class(work, nested=not on_device)
     transfers = work[work["kind"].isin(("memcpy", "memset"))]
     return Derived(
@@ -92,7 +102,7 @@ def derive(table: KernelTable, tokens: int, window: Window | None = None) -> Der
         busy_ns=busy,
         busy_fraction=busy / length if length else None,
         busy_ns_by_stream=busy_by_stream(work),
-        gaps_ns=_quantiles(intervals.gaps_ns(start, end)),
+        gaps_ns=_quantiles(gaps),
         max_concurrency=concurrency(work),
         memory_operation_ns=int(transfers["duration_ns"].sum()) if on_device else None,
         memory_operation_bytes=int(transfers["bytes"].sum()) if on_device else None,
@@ -175,6 +185,13 @@ def _inside(rows: pd.DataFrame, window: Window) -> pd.DataFrame:
         return kept
     ends = kept["end_ns"].clip(upper=high)
     return kept.assign(end_ns=ends, duration_ns=ends - kept["start_ns"])
+
+
+def _spans(rows: pd.DataFrame, work: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """When a phase was: its ranges, and its device work, which may outlast them."""
+    ranges = _times(rows[rows["kind"] == "range"])
+    joined = [np.concatenate(side) for side in zip(ranges, _times(work), strict=True)]
+    return intervals.union(joined[0], joined[1])
 
 
 def _times(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -31,6 +31,17 @@ def gaps_ns(start: np.ndarray, end: np.ndarray) -> np.ndarray:
     return low[1:] - high[:-1]
 
 
+def idle_ns(spans: tuple[np.ndarray, np.ndarray], start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Lengths of the idle times inside disjoint spans that cover all the intervals."""
+    low, high = union(start, end)
+    edges = np.concatenate([spans[0], low, spans[1], high])
+    steps = np.repeat([1, -1], len(spans[0]) + len(low))
+    order = np.argsort(edges, kind="stable")
+    depth = np.cumsum(steps[order])[:-1]
+    lengths = np.diff(edges[order])
+    return lengths[(depth == 1) & (lengths > 0)]
+
+
 def max_concurrency(start: np.ndarray, end: np.ndarray) -> int:
     """Most intervals that run at one instant; one that ends as another starts is over."""
     occupied = end > start

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import aiohttp
 from pydantic import BaseModel
@@ -117,6 +117,19 @@ class Stack(Protocol):
 
         Raises `UserError` when a setting is not the one that was asked for.
         """
+
+
+@runtime_checkable
+class ProfiledServer(Protocol):
+    """A stack whose servers can profile themselves; traces are in Kineto's format."""
+
+    async def start_profile(self, http: aiohttp.ClientSession, base_url: str) -> None:
+        """Begin to profile; `UserError` says why a server cannot."""
+
+    async def stop_profile(
+        self, http: aiohttp.ClientSession, base_url: str, settings: Any
+    ) -> list[Path]:
+        """End profiling and wait until the traces written since the start are complete."""
 
 
 async def answers(http: aiohttp.ClientSession, url: str) -> bool:

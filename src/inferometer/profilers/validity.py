@@ -1,0 +1,70 @@
+"""What lets a reader judge profiled sessions: facts of the sessions, runs by status, profilers."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from inferometer.analysis import Ledger
+from inferometer.phases.summary import of_kind
+from inferometer.profilers.summary import Profile
+from inferometer.reporting.context import ValidityRow
+
+
+def rows(ledger: Ledger) -> list[ValidityRow]:
+    """Enter session-wide facts and counts as findings; the rows of the report's table."""
+    sessions = ledger.observations.drop_duplicates("session")
+    share = sessions["session_cells_s"].sum() / sessions["session_wall_s"].sum()
+    steal = pd.to_numeric(sessions["session_steal_fraction"]).max()
+    foreign = pd.to_numeric(sessions["session_foreign_cpu_fraction"]).max()
+    facts: list[tuple[str, str, float]] = [
+        ("inside_cells", "share of the sessions' wall time inside cells", share),
+        ("steal", "largest share of CPU time stolen", steal),
+        ("foreign_cpu", "largest share of CPU time of other processes", foreign),
+    ]
+    for name, title, value in facts:
+        ledger.add(
+            name,
+            title,
+            None if pd.isna(value) else float(value),
+            n=len(sessions),
+            n_of="sessions",
+            where={},
+            estimator="over the sessions' manifests",
+            no_interval="a property of these sessions, not an estimate",
+            reason="not reported by this machine",
+        )
+    runs = of_kind(ledger.observations, "run")
+    counts = [("runs", "runs of N sequences", "run", len(runs))]
+    counts += [
+        (f"status.{status}", f"runs that ended with the status `{status}`", "run", int(count))
+        for status, count in runs["status"].value_counts().items()
+        if status != "ok"
+    ]
+    traces = of_kind(ledger.observations, "trace")
+    whole = int((traces["phase_of_work"] == "all").sum()) if len(traces) else 0
+    counts.append(("traces", "runs with a trace that could be read", "trace", whole))
+    for name, title, kind, value in counts:
+        ledger.add(
+            name,
+            title,
+            value,
+            n=len(runs),
+            n_of="runs",
+            where={"kind": kind},
+            estimator="count",
+            no_interval="a count",
+        )
+    labels = {row[0]: row[1] for row in facts} | {row[0]: row[1] for row in counts}
+    return [ValidityRow(label=title, finding=name) for name, title in labels.items()]
+
+
+def notes(profiles: dict[str, Profile]) -> list[str]:
+    """Why SUTs were not profiled, or some of their cells; SUTs with one reason together."""
+    reasons: dict[str, list[str]] = {}
+    for seen in profiles.values():
+        for reason in seen.missing:
+            reasons.setdefault(reason, []).append(f"`{seen.sut}`")
+    return [
+        f"Profiling not testable here for {', '.join(suts)}: `{reason}`"
+        for reason, suts in reasons.items()
+    ]
