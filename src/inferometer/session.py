@@ -331,7 +331,7 @@ class _Cells:
             self.task.design,
             self.effort,
             running.running,
-            _appender(self.writer, index, self.task.root),
+            _appender(self.writer, self.task.root, cell=index),
             cell,
             self.used,
             block=self.task.block,
@@ -363,11 +363,11 @@ class _Cells:
             self.not_testable[cell.label] = why
 
 
-def _appender(writer: RawWriter, index: int, root: Path) -> Callable[[Record], None]:
+def _appender(writer: RawWriter, root: Path, **about: Any) -> Callable[[Record], None]:
     def append(record: Record) -> None:
         if error := record.get("error"):  # errors of a stack may name folders of this machine
             record = {**record, "error": provenance.without_private(error, root)}
-        writer.append({"kind": record["kind"], "cell": index, **record})
+        writer.append({"kind": record["kind"], **about, **record})
 
     return append
 

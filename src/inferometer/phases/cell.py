@@ -1,6 +1,7 @@
 """Cells of a worker: one sequence at a time, prefill and decode apart, energy over windows."""
 
 import random
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -59,12 +60,19 @@ async def warm_up(run: BlockRun) -> int:
 
 
 async def measure_generation(
-    run: CellRun, *, prompt_tokens: int, output_tokens: int, cached: bool
+    run: CellRun,
+    *,
+    prompt_tokens: int,
+    output_tokens: int,
+    cached: bool,
+    settle: Callable[[], Awaitable[CellOutcome | None]] | None = None,
 ) -> CellOutcome:
     """Measure a sequence `repetitions` times, each with a prompt that nothing has seen before.
 
     Memory that runs out, a worker that is killed and a repetition beyond the deadline are records
-    and end the cell; where the worker is gone, a new one takes the next cell.
+    and end the cell; where the worker is gone, a new one takes the next cell. `settle` runs the
+    sequence untimed beforehand: then repetitions count from 1, since none is cold. An outcome that
+    it returns ends the cell.
     """
     (sut,) = run.suts
     if why := _not_testable(sut, prompt_tokens + output_tokens):
@@ -74,7 +82,10 @@ async def measure_generation(
         "prompt_tokens": prompt_tokens,
         "output_tokens_asked": output_tokens,
     }
-    for repetition in range(run.effort.repetitions):
+    if settle is not None and (ended := await settle()):
+        return ended
+    first = 0 if settle is None else 1
+    for repetition in range(first, first + run.effort.repetitions):
         ids = prompt(sut, prompt_tokens, run.first_index + repetition)
         common = {"kind": "phase", "repetition": repetition, **asked}
         try:

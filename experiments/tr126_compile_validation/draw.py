@@ -1,0 +1,103 @@
+"""TR126: its figures, drawn from the findings; raw points are block values."""
+
+from typing import Any
+
+from inferometer.analysis import Ledger
+from inferometer.reporting import figures as house
+from inferometer.reporting.figures import Estimate
+
+X = "prompt, tokens"
+SPEED = {"prefill": "prefill_s", "decode": "decode_s_per_token"}
+
+
+def figures(ledger: Ledger, arms: dict[str, Any]) -> dict[str, Any]:
+    """File name -> figure; a model has figures when an arm of it was compared with eager."""
+    drawn: dict[str, Any] = {}
+    with house.style():
+        for model in dict.fromkeys(seen.model for seen in arms.values()):
+            eager = arms.get(f"{model}-eager")
+            compared = [s for s in arms.values() if s.model == model and s.compiled and s.prompts]
+            known = [s for s in compared if _found(ledger, s, "prefill_over_eager")[0]]
+            if eager is not None and known:
+                drawn[f"ratio-{model}"] = _ratios(ledger, model, known, eager)
+                drawn[f"pays-{model}"] = _pays(ledger, model, known)
+        compiled = [s for s in arms.values() if s.compiled and s.cells is not None]
+        if compiled:
+            drawn["cost"] = _cost(ledger, compiled)
+    return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def _estimate(finding: Any) -> Estimate:
+    ends = (finding.interval.low, finding.interval.high) if finding.interval else (None, None)
+    return Estimate(float(finding.value), *ends)
+
+
+def _found(ledger: Ledger, seen: Any, name: str) -> tuple[list[int], list[Estimate]]:
+    """Lengths at which a finding of an arm is defined, and its estimates."""
+    kept, found = [], []
+    for prompt in seen.prompts:
+        finding = ledger.findings.get(f"{seen.sut}.{name}.p{prompt}")
+        if finding is not None and finding.value is not None:
+            kept.append(prompt)
+            found.append(_estimate(finding))
+    return kept, found
+
+
+def _lengths(axes: Any, arms: list[Any]) -> None:
+    axes.set_xscale("log", base=2)
+    house.whole_levels(axes, sorted({prompt for seen in arms for prompt in seen.prompts}))
+    axes.minorticks_off()
+
+
+def _ratios(ledger: Ledger, model: str, arms: list[Any], eager: Any) -> Any:
+    titles = [f"{model}: {part}" for part in SPEED]
+    figure, row = house.panels(titles, X, "time, compiled over eager", height=5.0)
+    for axes, (part, column) in zip(row, SPEED.items(), strict=True):
+        for series, seen in enumerate(arms):
+            kept, found = _found(ledger, seen, f"{part}_over_eager")
+            raw: tuple[list[float], list[float]] = ([], [])
+            for prompt in kept:
+                ours, theirs = seen.at(prompt, column), eager.at(prompt, column)
+                for block in ours.keys() & theirs.keys():
+                    raw[0].append(prompt)
+                    raw[1].append(ours[block] / theirs[block])
+            house.points(axes, kept, found, seen.label, series, raw=raw)
+        axes.axhline(1, color="#555555", linestyle="--", linewidth=1)
+        _lengths(axes, arms)
+        axes.set_ylim(bottom=0)
+    house.legend(row[0])
+    return figure
+
+
+def _pays(ledger: Ledger, model: str, arms: list[Any]) -> Any:
+    """Requests that pay; an arm that is not faster at any length has no point."""
+    known = [(seen, *_found(ledger, seen, "request_pays")) for seen in arms]
+    known = [item for item in known if item[1]]
+    if not known:
+        return None
+    title = f"{model}: requests that pay for compiling"
+    figure, axes = house.panel(title, X, "requests", height=4.8)
+    for series, (seen, kept, found) in enumerate(known):
+        house.points(axes, kept, found, seen.label, series)
+    axes.set_yscale("log")
+    _lengths(axes, [item[0] for item in known])
+    house.legend(axes)
+    return figure
+
+
+def _cost(ledger: Ledger, arms: list[Any]) -> Any:
+    figure, axes = house.panel(
+        "Time inside the compiler, in every process", "SUT", "seconds", height=4.8
+    )
+    for series, part in enumerate(("prefill", "decode")):
+        kept, found = [], []
+        for place, seen in enumerate(arms):
+            finding = ledger.findings.get(f"{seen.sut}.compile_s.{part}")
+            if finding is not None and finding.value is not None:
+                kept.append(place)
+                found.append(_estimate(finding))
+        house.points(axes, kept, found, part, series, shift=0.1 * (2 * series - 1))
+    axes.set_xticks(range(len(arms)), [seen.sut for seen in arms], rotation=20)
+    axes.set_ylim(bottom=0)
+    house.legend(axes, columns=2)
+    return figure
