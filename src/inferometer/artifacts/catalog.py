@@ -87,6 +87,26 @@ class ConvertedSource(_Entry):
     dtype: Dtype
 
 
+class DequantizedSource(_Entry):
+    """A GGUF artifact of this catalog as a GGUF of plain floats: no matrix is quantized."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True)
+
+    kind: Literal["dequantized"]
+    original: str = Field(alias="from")
+    dtype: Literal["float32", "float16"]
+
+
+class OpenVinoSource(_Entry):
+    """A GGUF artifact of this catalog as a folder that OpenVINO reads, its weights exact."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True)
+
+    kind: Literal["openvino"]
+    original: str = Field(alias="from")
+    dtype: Literal["float32"]
+
+
 class SyntheticSource(_Entry):
     """Seeded random weights in an exact architecture: for speed and memory, never for quality."""
 
@@ -95,8 +115,10 @@ class SyntheticSource(_Entry):
     dtype: Dtype
 
 
+FromGguf = ConvertedSource | DequantizedSource | OpenVinoSource
+Made = FromGguf | SyntheticSource
 Source = Annotated[
-    PackageSource | HubSource | LocalSource | ConvertedSource | SyntheticSource,
+    PackageSource | HubSource | LocalSource | Made,
     Field(discriminator="kind"),
 ]
 
@@ -125,7 +147,7 @@ class Artifact(_Entry):
     @property
     def made(self) -> bool:
         """Whether it is made on the machine instead of fetched."""
-        return isinstance(self.source, ConvertedSource | SyntheticSource)
+        return isinstance(self.source, Made)
 
     @property
     def performance_only(self) -> bool:
@@ -183,7 +205,7 @@ class Catalog(_Entry):
         The estimate leaves out headers, configuration and tokenizer: under 1 % from 500 MB on.
         """
         artifact = self.artifact(name)
-        if artifact.bytes or not isinstance(artifact.source, ConvertedSource | SyntheticSource):
+        if artifact.bytes or not isinstance(artifact.source, Made):
             return artifact.bytes
         params = self.shape(name, "params").params
         return params * DTYPE_BYTES[artifact.source.dtype] if params else None

@@ -13,7 +13,8 @@ from inferometer.artifacts import folder, making
 from inferometer.artifacts.catalog import (
     Artifact,
     Catalog,
-    ConvertedSource,
+    DequantizedSource,
+    FromGguf,
     HubSource,
     LocalSource,
     PackageSource,
@@ -22,10 +23,13 @@ from inferometer.artifacts.folder import CACHE_VARIABLE, cache_folder
 from inferometer.artifacts.recipe import ENVIRONMENT, identity, required
 from inferometer.errors import UserError
 
+GGUF_INSIDE = "model.gguf"
+"""The file that a made folder holds where stacks want a file."""
+
 
 @dataclass(frozen=True)
 class Fetched:
-    """An artifact on disk, verified; `path` is a file or a folder in Hugging Face format."""
+    """An artifact on disk, verified; `path` is the file or folder that a stack is given."""
 
     name: str
     path: Path
@@ -56,7 +60,7 @@ def fetch(name: str, catalog: Catalog, root: Path | None = None) -> Fetched:
         _from_hub(name, artifact, artifact.source, required(root, name), path)
     else:
         original = None
-        if isinstance(artifact.source, ConvertedSource):
+        if isinstance(artifact.source, FromGguf):
             original = fetch(artifact.source.original, catalog, root).path
         making.make(name, catalog, root, path, original)
     return _verified(name, artifact, path, mend)
@@ -85,7 +89,8 @@ def _verified(name: str, artifact: Artifact, path: Path, mend: str) -> Fetched:
             f"artifact {name}: {path} has sha256 {seen.sha256}, the catalog says "
             f"{artifact.sha256}; {mend}"
         )
-    return Fetched(name, path, seen.sha256, seen.bytes)
+    inside = path / GGUF_INSIDE if isinstance(artifact.source, DequantizedSource) else path
+    return Fetched(name, inside, seen.sha256, seen.bytes)
 
 
 def _from_hub(name: str, artifact: Artifact, source: HubSource, root: Path, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Make an artifact in the environment of the stack `transformers`: whole, or not at all."""
+"""Make an artifact in the environment of a stack: whole, or not at all."""
 
 import fcntl
 import json
@@ -18,8 +18,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from inferometer import environments
 from inferometer.artifacts import folder
-from inferometer.artifacts.catalog import Catalog, ConvertedSource, SyntheticSource
-from inferometer.artifacts.recipe import ENVIRONMENT, HOST, needs, recipe, required
+from inferometer.artifacts.catalog import Catalog, Made, SyntheticSource
+from inferometer.artifacts.recipe import HOST, maker, needs, recipe, required
 from inferometer.errors import UserError
 
 GUARD = HOST.with_name("guard.py")
@@ -72,10 +72,11 @@ def make(
     suffice, before anything is written, or when the making fails.
     """
     source = catalog.artifact(name).source
-    assert isinstance(source, SyntheticSource | ConvertedSource)
+    assert isinstance(source, Made)
     made_of = recipe(name, catalog, root)
     enough(name, target.parent, *needs(name, catalog))
-    environment = environments.ensure(required(root, name), ENVIRONMENT)
+    stack, host = maker(source)
+    environment = environments.ensure(required(root, name), stack)
     job: dict[str, Any] = {"kind": source.kind, "dtype": source.dtype}
     job["shard_bytes"] = made_of["shard_bytes"]
     if isinstance(source, SyntheticSource):
@@ -86,7 +87,7 @@ def make(
         if draft is None:
             return
         started = time.monotonic()
-        peak = run(name, environment.python, {**job, "folder": str(draft)})
+        peak = run(name, environment.python, {**job, "folder": str(draft)}, host)
         facts = {"made_s": round(time.monotonic() - started, 2), "peak_memory_bytes": peak}
         folder.seal(draft, made_of, {**facts, "packages": environment.freeze})
 
@@ -111,12 +112,12 @@ def enough(name: str, place: Path, disk_bytes: int, memory_bytes: int) -> None:
         raise UserError(f"artifact {name}: " + "; ".join(short))
 
 
-def run(name: str, python: Path, job: dict[str, Any]) -> int:
-    """Run one job of the host; returns its peak memory in bytes.
+def run(name: str, python: Path, job: dict[str, Any], host: Path = HOST) -> int:
+    """Run one job of a host; returns its peak memory in bytes.
 
     The host dies with this process: it runs under the guard of the servers.
     """
-    command = [sys.executable, str(GUARD), str(python), str(HOST), json.dumps(job)]
+    command = [sys.executable, str(GUARD), str(python), str(host), json.dumps(job)]
     peak = 0
     with tempfile.TemporaryFile() as complaints:
         with subprocess.Popen(

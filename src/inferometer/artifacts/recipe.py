@@ -8,23 +8,35 @@ from inferometer.artifacts.catalog import (
     DTYPE_BYTES,
     Catalog,
     ConvertedSource,
+    FromGguf,
+    Made,
+    OpenVinoSource,
+    Source,
     SyntheticSource,
 )
 from inferometer.errors import UserError
 
 ENVIRONMENT = "transformers"
-"""The stack in whose environment artifacts are made."""
-HOST = Path(__file__).parents[1] / "hosts" / "transformers_artifacts.py"
+"""The stack in whose environment artifacts are made, and fetched from a hub."""
+HOSTS = Path(__file__).parents[1] / "hosts"
+HOST = HOSTS / "transformers_artifacts.py"
 SHARD_BYTES = 10**9
 """Weights are written in files of at most this size, unless one tensor alone is larger."""
 LIBRARY_BYTES = 5 * 10**8
 """Memory of torch and transformers themselves; 0.37 GB were seen."""
 
 
+def maker(source: Source) -> tuple[str, Path]:
+    """The environment and the host that make an artifact."""
+    if isinstance(source, SyntheticSource | ConvertedSource):
+        return ENVIRONMENT, HOST
+    return "openvino", HOSTS / "openvino_artifacts.py"
+
+
 def identity(name: str, catalog: Catalog, root: Path | None) -> str:
     """The catalog's sha256 of an artifact, or the digest of the recipe of one that is made here.
 
-    `root` is the repository, whose `envs/transformers.txt` is part of every recipe.
+    `root` is the repository, whose pinned environments are part of every recipe.
     """
     artifact = catalog.artifact(name)
     if artifact.made:
@@ -44,16 +56,17 @@ def recipe(name: str, catalog: Catalog, root: Path | None) -> dict[str, Any]:
     if isinstance(source, SyntheticSource):
         shape = catalog.shape(name, "config", "params", "vocabulary", "context")
         made_of = {"architecture": shape.huggingface(), "params": shape.params}
-    elif isinstance(source, ConvertedSource):
+    elif isinstance(source, FromGguf):
         made_of = {"original": identity(source.original, catalog, root)}
     else:
         raise _no_recipe(name)
+    environment, host = maker(source)
     return {
         "source": source.model_dump(mode="json", by_alias=True),
         **made_of,
         "shard_bytes": SHARD_BYTES,
-        "code": digests.of_code(HOST, search=HOST.parents[2]),
-        "environment": environments.lock_digest(required(root, name), ENVIRONMENT),
+        "code": digests.of_code(host, search=host.parents[2]),
+        "environment": environments.lock_digest(required(root, name), environment),
     }
 
 
@@ -71,10 +84,11 @@ def needs(name: str, catalog: Catalog) -> tuple[int, int]:
     """Bytes of disk and of memory that making an artifact takes.
 
     Synthesis holds one shard (or the largest tensor, the embedding, where that is larger);
-    conversion holds the model in float32 and the copy that is written.
+    conversion holds the model in float32 and the copy that is written; OpenVINO two copies more,
+    and it writes a rounded one first.
     """
     source = catalog.artifact(name).source
-    if not isinstance(source, SyntheticSource | ConvertedSource):
+    if not isinstance(source, Made):
         raise _no_recipe(name)
     width = DTYPE_BYTES[source.dtype]
     shape = catalog.shape(name, "params", "vocabulary")
@@ -84,6 +98,8 @@ def needs(name: str, catalog: Catalog) -> tuple[int, int]:
         held = min(weights, max(SHARD_BYTES, embedding))
     else:
         held = 2 * (shape.params or 0) * DTYPE_BYTES["float32"]
+    if isinstance(source, OpenVinoSource):
+        weights, held = 2 * weights, 2 * held
     return weights + weights // 50 + 10**7, held + LIBRARY_BYTES
 
 

@@ -88,11 +88,13 @@ def _usage(content: Any) -> Usage | None:
 
 
 def _timings(content: Any) -> ServerTimings | None:
-    """llama.cpp's `timings`: prompt and prediction, both in milliseconds; no queue time."""
+    """llama.cpp's `timings`, in milliseconds; `queue_ms` is of our own hosts, it has none."""
     if not isinstance(content, dict):
         return None
     return ServerTimings(
-        prefill_s=_seconds(content.get("prompt_ms")), decode_s=_seconds(content.get("predicted_ms"))
+        queue_s=_seconds(content.get("queue_ms")),
+        prefill_s=_seconds(content.get("prompt_ms")),
+        decode_s=_seconds(content.get("predicted_ms")),
     )
 
 

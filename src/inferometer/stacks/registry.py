@@ -9,9 +9,11 @@ from inferometer.stacks.base import Stack
 
 STACKS = {
     "llamacpp": "LlamaCpp",
+    "openvino": "OpenVino",
     "transformers": "Transformers",
     "transformers_agents": "TransformersAgents",
     "url": "Url",
+    "vllm": "Vllm",
 }
 """Module of this package -> its class. By name: a session depends on the code of its own stack
 alone, so an edit of another one measures nothing anew."""
