@@ -14,6 +14,7 @@ STACKS = {
     "transformers_agents": "TransformersAgents",
     "url": "Url",
     "vllm": "Vllm",
+    "vllm": "Vllm",
 }
 """Module of this package -> its class. By name: a session depends on the code of its own stack
 alone, so an edit of another one measures nothing anew."""
