@@ -7,6 +7,7 @@ costs what it cost at first.
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from torch.profiler import record_function
@@ -35,14 +36,38 @@ class Continuous:
     def prepare(
         self, prompts: list[list[int]], output_tokens: int
     ) -> Callable[[], list[Generated]]:
-        """A manager that is large enough and runs."""
+        """A manager that is large enough; its loop is held while all requests arrive."""
+        try:
+            self._grow(prompts, output_tokens)
+            with ExitStack() as stack:
+                stack.enter_context(self._manager.pause())
+                names = [
+                    self._manager.add_request(
+                        prompt, max_new_tokens=output_tokens, record_timestamps=True
+                    )
+                    for prompt in prompts
+                ]
+                held = stack.pop_all()
+        except Exception as error:
+            raise self._failure(error) from error
+
+        def release() -> list[Generated]:
+            held.close()
+            try:
+                found = self._wait_for(len(names))
+            except Exception as error:
+                raise self._failure(error) from error
+            return [_generated(found[name]) for name in names]
+
+        return release
+
+    def _grow(self, prompts: list[list[int]], output_tokens: int) -> None:
         longest = max(map(len, prompts)) + output_tokens
         need = (len(prompts), longest, sum(map(len, prompts)))
         if any(has < asked for has, asked in zip(self._size, need, strict=True)):
             self._make(tuple(map(max, self._size, need)))
         if not self._manager.is_running():
             self._manager.start()
-        return lambda: self._release(prompts, output_tokens)
 
     def _make(self, size: tuple[int, ...]) -> None:
         self._drop()
@@ -73,36 +98,23 @@ class Continuous:
         with record_function(f"phase/{kinds.pop() if len(kinds) == 1 else 'mixed'}"):
             step()
 
-    def _release(self, prompts: list[list[int]], output_tokens: int) -> list[Generated]:
-        try:
-            with self._manager.pause():  # all arrive together
-                names = [
-                    self._manager.add_request(
-                        prompt, max_new_tokens=output_tokens, record_timestamps=True
-                    )
-                    for prompt in prompts
-                ]
-            found = self._wait_for(len(prompts))
-        except BaseException:
-            self._drop()
-            raise
-        return [_generated(found[name]) for name in names]
-
     def _wait_for(self, count: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         while len(found) < count:
             output = self._manager.get_result(timeout=1)
-            if output is None and not self._manager.is_running():
-                raise self._manager.background_thread_status.fatal_error or GenerationFailed(
-                    "its thread ended"
-                )
+            if output is not None and output.error is not None:
+                raise GenerationFailed(output.error)
             if output is not None:
-                if output.error is not None:
-                    raise self._manager.background_thread_status.fatal_error or GenerationFailed(
-                        output.error
-                    )
                 found[output.request_id] = output
+            elif not self._manager.is_running():
+                raise GenerationFailed("its thread ended")
         return found
+
+    def _failure(self, error: Exception) -> BaseException:
+        """What really went wrong in the loop's thread; the next run has a new manager."""
+        status = self._manager.background_thread_status
+        self._drop()
+        return status.fatal_error or error
 
 
 def _generated(output: Any) -> Generated:

@@ -50,7 +50,7 @@ class OneProcess:
         forwards = self.control.forwards
         forwards.reset()
         tracer = Tracer(self.device) if profile else None
-        traces = [self.folder / f"run-{next(self.numbers)}.json.gz"] if profile else []
+        traces = [self.folder / f"run-{next(self.numbers)}.json"] if profile else []
         started_s = time.monotonic()
         generated: list[Generated] = []
         failure = None
@@ -79,7 +79,7 @@ class AllProcesses:
     def run(self, prompts: list[list[int]], output_tokens: int, profile: bool) -> dict[str, Any]:
         """See `Runner`; a process that ended unasked is an error, and the next run has new ones."""
         number = next(self.numbers)
-        names = [self.folder / f"run-{number}-{agent}.json.gz" for agent in range(len(prompts))]
+        names = [self.folder / f"run-{number}-{agent}.json" for agent in range(len(prompts))]
         traces = names if profile else []
         started_s = time.monotonic()
         generated: list[Generated] = []

@@ -23,7 +23,10 @@ class Tracer:
         self._profiler.start()
 
     def stop(self, path: Path | None) -> None:
-        """Record no more, and write what was recorded; `None` forgets it."""
+        """Record no more, and write what was recorded; `None` forgets it.
+
+        A name without `.gz` is five times as fast: torch compresses in Python.
+        """
         self._profiler.stop()
         if path is not None:
             self._profiler.export_chrome_trace(str(path))

@@ -29,10 +29,13 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.setdefault("KINETO_LOG_LEVEL", "3")  # no lines for every profile in the log
     inbox = Inbox(options["host"], options["port"])
+    folder = _folder()
     try:
-        worker = Worker(options | {"most_threads": MOST_THREADS}, _folder())
+        worker = Worker(options | {"most_threads": MOST_THREADS}, folder)
     except Exception as error:
+        shutil.rmtree(folder)
         sys.exit(f"{options['model']} cannot be run: {type(error).__name__}: {error}")
     print(json.dumps({"listening": options["port"]}), flush=True)
     inbox.serve(worker.routes())
