@@ -6,6 +6,7 @@ import pytest
 from profilers.simulated import Truth, found, outcomes, report
 
 FOLDER = "experiments/tr131_kernel_profile"
+TOKENS = 10
 SUTS = {
     "llamacpp-serial": Truth(step_s=0.01, served=True, missing="llamacpp offers no profiler"),
     "serial": Truth(),
@@ -26,10 +27,10 @@ def test_rates_and_efficiencies_are_the_truth(standard):
     _, file = standard
     for sut, truth in SUTS.items():
         for n in (1, 2, 4, 8):
-            rate = n * 16 / truth.seconds(n, 16)
+            rate = n * TOKENS / truth.seconds(n, TOKENS)
             assert file[f"{sut}.rate.n{n}"].value == pytest.approx(rate, rel=0.03)
             assert file[f"{sut}.per_agent.n{n}"].value == pytest.approx(rate / n, rel=0.03)
-        eta = truth.seconds(1, 16) / truth.seconds(8, 16)
+        eta = truth.seconds(1, TOKENS) / truth.seconds(8, TOKENS)
         seen = file[f"{sut}.eta.n8"]
         assert seen.value == pytest.approx(eta, rel=0.02)
         assert seen.interval.low < eta < seen.interval.high
@@ -61,7 +62,7 @@ def test_calls_amortization_and_overhead(standard):
 
 def test_bytes_per_token_are_said_to_be_arithmetic(standard):
     _, file = standard
-    kv = 2 * 30 * 3 * 64 * 4 * (32 + 8)
+    kv = 2 * 30 * 3 * 64 * 4 * (32 + TOKENS / 2)
     assert file["serial.bytes.n8"].value == 538_060_032 + kv
     assert file["batch.bytes.n8"].value == 538_060_032 / 8 + kv
     assert "arithmetic" in file["batch.bytes.n8"].notes

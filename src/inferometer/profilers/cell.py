@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+import aiohttp
 from pydantic import BaseModel, ConfigDict, Field
 
 from inferometer.errors import UserError
@@ -220,8 +221,8 @@ class _Server:
     async def _profiler(self, taken: _Taken, act: Callable[[_Taken], Any]) -> None:
         try:
             await act(taken)
-        except UserError as error:
-            taken.profiler_missing = str(error)
+        except (UserError, aiohttp.ClientError, TimeoutError) as error:
+            taken.profiler_missing = str(error) or type(error).__name__
 
 
 def _pair(run: CellRun, agents: int, repetition: int) -> list[bool]:

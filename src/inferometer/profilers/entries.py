@@ -109,15 +109,7 @@ def rates(ledger: Ledger, seen: Profile) -> None:
             title = f"sequences in a forward pass at N = {n}"
             mean(ledger, f"{seen.sut}.mean_batch.n{n}", title, batch, "sequences", where)
         if n > 1:
-            ratio(
-                ledger,
-                f"{seen.sut}.eta.n{n}",
-                f"efficiency per agent at N = {n}, against N = 1 of the same block",
-                seen.at(n, "per_agent"),
-                seen.at(1, "per_agent"),
-                seen.where([1, n]),
-                paired=True,
-            )
+            _against_one(ledger, seen, n)
         ratio(
             ledger,
             f"{seen.sut}.overhead.n{n}",
@@ -125,6 +117,22 @@ def rates(ledger: Ledger, seen: Profile) -> None:
             seen.at(n, "profiled_s"),
             seen.at(n, "unprofiled_s"),
             seen.where(n, profiled=[True, False]),
+            paired=True,
+        )
+
+
+def _against_one(ledger: Ledger, seen: Profile, n: int) -> None:
+    for name, title, column in (
+        ("eta", "share of its speed that an agent keeps", "per_agent"),
+        ("gain", "growth of the total rate", "rate"),
+    ):
+        ratio(
+            ledger,
+            f"{seen.sut}.{name}.n{n}",
+            f"{title} at N = {n}, against N = 1 of the same block",
+            seen.at(n, column),
+            seen.at(1, column),
+            seen.where([1, n]),
             paired=True,
         )
 
@@ -198,7 +206,7 @@ def amortizations(ledger: Ledger, seen: Profile) -> None:
     for phase, text in (("all", "whole run"), ("decode", "decode")):
         tag = "" if phase == "all" else f"_{phase}"
         for n in (level for level in seen.traced if level > 1):
-            found = _per_block(seen, n, phase, amortization)
+            found = per_block(seen, n, phase, amortization)
             if not found:
                 continue
             where = seen.where([1, n], kind="trace", phase_of_work=phase)
@@ -213,7 +221,7 @@ def amortizations(ledger: Ledger, seen: Profile) -> None:
             mean(ledger, f"{seen.sut}.change{tag}.n{n}", title, change, "", where)
 
 
-def _per_block(
+def per_block(
     seen: Profile, n: int, phase: str, compute: Callable[[Load, Load], Any]
 ) -> dict[int, Any]:
     """What `compute` makes of each block's traces of one sequence and of N."""
@@ -243,7 +251,7 @@ def artefact(ledger: Ledger, seen: Profile) -> None:
             extra = load * many.calls
             return denominator(_more(one, extra), _more(many, extra))
 
-        found = _per_block(seen, n, "all", with_load)
+        found = per_block(seen, n, "all", with_load)
         title = f'"amortization" at N = {n} if both traces held {load} times the work of N besides'
         values = {block: one.ratio for block, one in found.items()}
         mean(ledger, f"artefact.load{load}", title, values, "", where)

@@ -22,7 +22,7 @@ PHASES = ("prefill", "decode", "mixed")
 OUTSIDE = "outside"
 """The phase of work that no range of the program covers."""
 OPERATIONS = ("operator", "kernel", "memcpy", "memset", "runtime_call")
-KEPT_NAMES = 24
+KEPT_NAMES = 12
 """Names with records of their own, those with the most time in the trace; the others are summed by
 phase, kind and class, so that every class keeps its exact count and time."""
 OTHERS = "(others)"
@@ -135,7 +135,7 @@ def _quantities(seen: Derived) -> Record:
         "work": seen.work,
         "window_s": _seconds(seen.window_ns),
         "busy_s": _seconds(seen.busy_ns),
-        "busy_fraction": seen.busy_fraction,
+        "busy_fraction": _share(seen.busy_fraction),
         "operators": _count(seen.operators_per_token),
         "kernels": _count(seen.kernels_per_token),
         "launches": _count(seen.launches_per_token),
@@ -145,12 +145,16 @@ def _quantities(seen: Derived) -> Record:
             for name, gap in zip(("p50", "p90", "p99"), gaps, strict=True)
         },
         "memory_operation_s": _seconds(seen.memory_operation_ns),
-        "unknown_share": seen.unknown_share,
+        "unknown_share": _share(seen.unknown_share),
     }
 
 
 def _count(per_token: float | None) -> int | None:
     return None if per_token is None else round(per_token)
+
+
+def _share(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
 
 
 def _seconds(ns: float | None) -> float | None:
