@@ -5,11 +5,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from checkouts import REPOSITORY
 
+from inferometer import environments
 from inferometer.errors import NotTestableHere, UserError
-from inferometer.profilers import nsys, nsys_export
+from inferometer.profilers import derived, kineto, nsys, nsys_export
+from inferometer.profilers.table import KernelTable
 
 PROGRAM = Path(__file__).parent / "ranges.py"
+BOTH = Path(__file__).parent / "both.py"
 
 
 def installed() -> nsys.Installation:
@@ -40,6 +44,46 @@ def test_real_profile_holds_the_capture_range_and_nothing_else(tmp_path):
     assert set(sleeps["phase"]) == {"prefill"}
     assert (sleeps["duration_ns"] >= 4_000_000).all()
     assert set(rows["request"].dropna()) == {"10", "11", "12"}
+
+
+def steady(seen: KernelTable) -> KernelTable:
+    """What began inside the range "steady": nsys captured nothing else, Kineto did."""
+    (span,) = seen.rows[seen.rows["name"] == "steady"].to_dict("records")
+    inside = seen.rows["start_ns"].between(span["start_ns"], span["end_ns"])
+    rows = seen.rows[inside & (seen.rows["name"] != "steady")]
+    return KernelTable(rows, seen.collector, seen.collector_version, seen.traced)
+
+
+@pytest.mark.timeout(120)
+def test_both_collectors_agree_on_one_run(tmp_path):
+    """Phases have the same count and times; nsys's sleeps are the gaps of Kineto's operators."""
+    found = installed()
+    nvtx = pytest.importorskip("nvtx", reason="nvtx is not installed (pip install nvtx==0.2.11)")
+    python = environments.ensure(REPOSITORY, "transformers").python
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "nvtx").symlink_to(Path(nvtx.__file__).parent)
+    trace = tmp_path / "t.json"
+    program = ["env", f"PYTHONPATH={tmp_path / 'path'}", str(python), str(BOTH), str(trace)]
+    export = nsys.profile(
+        found, program, tmp_path / "t", nsys.Capture("steady"), trace=("nvtx", "osrt"), limit_s=90
+    )
+    one = steady(nsys_export.read_sqlite(export, ("range", "os_call")))
+    other = steady(kineto.read_trace(trace, ("range", "operator")))
+    for phase, count in (("prefill", 2), ("decode", 6)):
+        spans = [
+            seen.rows.loc[seen.rows["name"] == f"phase/{phase}", "duration_ns"].to_numpy()
+            for seen in (one, other)
+        ]
+        assert [len(lengths) for lengths in spans] == [count, count]
+        assert spans[1] == pytest.approx(spans[0], rel=0.02, abs=300_000)
+        sleeps = one.rows[one.rows["name"].isin(["clock_nanosleep", "nanosleep", "select"])]
+        slept_ns = sleeps.loc[sleeps["phase"] == phase, "duration_ns"].sum()
+        work = derived.derive(other, 1, phase=phase)
+        products = work.time_by_class.loc["gemm", "calls"]
+        assert products == count * (6 if phase == "prefill" else 2)
+        assert slept_ns >= count * 4_000_000
+        assert work.window_ns - work.busy_ns >= slept_ns
+        assert work.window_ns - work.busy_ns == pytest.approx(slept_ns, rel=0.2)
 
 
 @pytest.mark.timeout(120)

@@ -87,7 +87,7 @@ async def measure_agents(
             status = taken.record["status"]
             if profiled:
                 missing = _keep_traces(run, taken, repetition)
-            if status != "ok" and not (profiled and status == "error"):
+            if status in GONE or (status != "ok" and not profiled):
                 return CellOutcome(None, None, reasons, prompts_used=used, restart=status in GONE)
     return CellOutcome(None, None, list(dict.fromkeys(reasons)), prompts_used=used)
 
@@ -101,8 +101,10 @@ def _keep_traces(run: CellRun, taken: "_Taken", repetition: int) -> str | None:
                 run.append({**record, "repetition": repetition})
         except UserError as error:
             why = str(error)
-    elif why is None:
-        why = taken.record["error"]
+    else:
+        for path in taken.traces:
+            path.unlink(missing_ok=True)
+        why = why or taken.record["error"]
     if why is not None:
         run.append(_missing(why))
     return why
