@@ -33,6 +33,14 @@ def test_sweep_and_union_agree_with_counting_every_instant(spans):
     assert intervals.gaps_ns(*arrays(spans)).sum() == idle
 
 
+@given(pairs, pairs)
+def test_idle_time_inside_spans_agrees_with_counting_every_instant(spans, work):
+    covering = intervals.union(*arrays([*spans, *work]))
+    idle = intervals.idle_ns(covering, *arrays(work))
+    assert idle.sum() == ((running([*spans, *work]) > 0) & (running(work) == 0)).sum()
+    assert (idle > 0).all()
+
+
 @given(pairs)
 def test_union_is_disjoint_and_in_order(spans):
     low, high = intervals.union(*arrays(spans))
