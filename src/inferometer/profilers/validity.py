@@ -12,6 +12,11 @@ from inferometer.reporting.context import ValidityRow
 
 def rows(ledger: Ledger) -> list[ValidityRow]:
     """Enter session-wide facts and counts as findings; the rows of the report's table."""
+    labels = _facts(ledger) | _counts(ledger)
+    return [ValidityRow(label=title, finding=name) for name, title in labels.items()]
+
+
+def _facts(ledger: Ledger) -> dict[str, str]:
     sessions = ledger.observations.drop_duplicates("session")
     share = sessions["session_cells_s"].sum() / sessions["session_wall_s"].sum()
     steal = pd.to_numeric(sessions["session_steal_fraction"]).max()
@@ -33,6 +38,11 @@ def rows(ledger: Ledger) -> list[ValidityRow]:
             no_interval="a property of these sessions, not an estimate",
             reason="not reported by this machine",
         )
+    return {name: title for name, title, _ in facts}
+
+
+def _counts(ledger: Ledger) -> dict[str, str]:
+    """How many runs there are, how many did not end well, how many have a trace."""
     runs = of_kind(ledger.observations, "run")
     counts = [("runs", "runs of N sequences", "run", len(runs))]
     counts += [
@@ -54,8 +64,7 @@ def rows(ledger: Ledger) -> list[ValidityRow]:
             estimator="count",
             no_interval="a count",
         )
-    labels = {row[0]: row[1] for row in facts} | {row[0]: row[1] for row in counts}
-    return [ValidityRow(label=title, finding=name) for name, title in labels.items()]
+    return {name: title for name, title, _, _ in counts}
 
 
 def notes(profiles: dict[str, Profile]) -> list[str]:
