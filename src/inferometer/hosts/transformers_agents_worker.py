@@ -29,7 +29,6 @@ def main() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ["HF_HUB_OFFLINE"] = "1"
-    os.environ.setdefault("KINETO_LOG_LEVEL", "3")  # no lines for every profile in the log
     inbox = Inbox(options["host"], options["port"])
     folder = _folder()
     try:
