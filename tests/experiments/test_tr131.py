@@ -114,6 +114,7 @@ def test_without_real_effects_nothing_is_claimed(tmp_path):
     assert seen["server_falls"] == "supported"
     assert seen["serial_falls"] != "supported"
     assert seen["same_without_server"] == "refuted"
+    assert file.decisions[0].root.yes.holds is False
     assert seen["batch_beats_processes"] == "inconclusive"
     assert seen["batch_shares_calls"] == "refuted"
     assert seen["processes_overlap"] == "refuted"
@@ -122,18 +123,10 @@ def test_without_real_effects_nothing_is_claimed(tmp_path):
     assert report(tmp_path, FOLDER, file)
 
 
-def test_a_server_of_its_own_making_is_told_from_the_device(tmp_path):
-    suts = SUTS | {"llamacpp-serial": replace(SUTS["llamacpp-serial"], shared=0.5)}
-    file = found(tmp_path, FOLDER, suts)
-    assert outcomes(file)["same_without_server"] == "refuted"
-    assert file.decisions[0].root.yes.holds is False
-
-
-def test_quick_depth_says_exploratory_and_gives_no_verdict(tmp_path):
-    file = found(tmp_path, FOLDER, SUTS)
+def test_quick_depth_says_exploratory_and_gives_no_verdict(standard):
+    root, file = standard
     quick = file.model_copy(update={"verdicts": [], "depth": "quick"})
-    text = report(tmp_path, FOLDER, quick)
-    assert "Exploratory" in text
+    assert "Exploratory" in report(root, FOLDER, quick)
 
 
 def test_without_any_profiler_the_rates_stay_and_the_report_goes_on(tmp_path):
