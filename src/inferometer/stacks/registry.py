@@ -12,8 +12,8 @@ STACKS = {
     "openvino": "OpenVino",
     "transformers": "Transformers",
     "transformers_agents": "TransformersAgents",
+    "transformers_serving": "TransformersServing",
     "url": "Url",
-    "vllm": "Vllm",
     "vllm": "Vllm",
 }
 """Module of this package -> its class. By name: a session depends on the code of its own stack
