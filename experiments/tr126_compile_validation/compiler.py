@@ -127,10 +127,10 @@ def _by_check(seen: Any) -> dict[tuple[int, float, int], list[str]]:
 def _crashes(seen: Any, entries: Any) -> None:
     """Of the sequences tried, how many crashed in prefill, in decode, or with the process."""
     tried = seen.records[seen.records["kind"].isin(["compile", "phase"])]
-    crashed = tried["status"].isin(entries.CRASHED)
+    tried = tried.assign(at=tried["prompt"].fillna(0))  # 0: the warm-up
     where = {"kind": ["compile", "phase"], "sut": seen.sut}
-    sequences = tried.assign(at=tried["prompt"].fillna(0)).groupby(["block", "at"])
-    bad = tried[crashed].assign(at=tried["prompt"].fillna(0))
+    sequences = tried.groupby(["block", "at"])
+    bad = tried[tried["status"].isin(entries.CRASHED)]
     # a process that died says not in which part: it counts against both
     for part in PARTS:
         rows = bad[bad["part"].isna() | (bad["part"] == part)]
