@@ -1,28 +1,20 @@
 import asyncio
 import json
-import random
 import subprocess
 import time
 from collections import Counter
-from contextlib import AsyncExitStack, ExitStack
-from dataclasses import replace
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
 import pytest
+from live_agents import CALL_S, TOKENS, Live, N, prompts
 
 from inferometer.errors import UserError
 from inferometer.profilers import kineto
-from inferometer.stacks.server import free_port, running
-from inferometer.stacks.transformers_agents import (
-    HOST,
-    TransformersAgents,
-    TransformersAgentsSettings,
-)
-from inferometer.stacks.worker import WorkerClient, WorkerGone
+from inferometer.stacks.transformers_agents import HOST
+from inferometer.stacks.worker import WorkerGone
 
-READY_S, CALL_S = 120, 60
-N, PROMPT, TOKENS = 3, 12, 6
 SLOW = [pytest.param(control, marks=pytest.mark.slow) for control in ("batch", "processes")]
 CONTROLS = ["serial", "threads", "continuous", *SLOW]  # each is a start of torch, or several
 MIB = 2**20
@@ -45,56 +37,6 @@ for control in (Serial, transformers_agents_continuous.Continuous):
 made._drop()
 print(json.dumps(answers))
 """
-
-
-class Live:
-    """A real worker and its client, driven from plain functions."""
-
-    def __init__(self, python: Path, model: Path, log: Path, **settings: object):
-        self.settings = TransformersAgentsSettings(device="cpu", **settings)
-        self.python, self.model, self.log = python, model, log
-        self.runner = asyncio.Runner()
-        self.contexts = AsyncExitStack()
-
-    def __enter__(self) -> "Live":
-        self.runner.__enter__()
-        self.origin = time.monotonic()
-        try:
-            self.runner.run(self._start())
-        except BaseException:
-            self.runner.close()
-            raise
-        return self
-
-    async def _start(self) -> None:
-        stack = TransformersAgents()
-        launch = replace(
-            stack.launch(self.settings, self.model, self.python, free_port()),
-            environment={"TMPDIR": str(self.log.parent)},
-        )
-        served = running(stack, self.settings, launch, self.log, ready_limit_s=READY_S)
-        self.server = await self.contexts.enter_async_context(served)
-        client = WorkerClient(self.server.base_url, CALL_S, self.origin, self.server)
-        self.client = await self.contexts.enter_async_context(client)
-
-    def run(self, agents: int = N, tokens: int = TOKENS, profile: bool = False, length=PROMPT):
-        return self.runner.run(self.client.run(prompts(agents, length), tokens, profile))
-
-    def process(self) -> psutil.Process:
-        """The worker itself, below the guard."""
-        return psutil.Process(self.server.guard.pid).children()[0]
-
-    def agents(self) -> list[psutil.Process]:
-        return [p for p in self.process().children() if "spawn_main" in " ".join(p.cmdline())]
-
-    def __exit__(self, *failure: object) -> None:
-        self.runner.run(self.contexts.aclose())
-        self.runner.__exit__(*failure)
-
-
-def prompts(agents: int, length: int = PROMPT) -> list[list[int]]:
-    rng = random.Random(5)
-    return [[rng.randrange(512) for _ in range(length)] for _ in range(agents)]
 
 
 @pytest.fixture(scope="module")
