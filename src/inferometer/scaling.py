@@ -4,7 +4,7 @@ Blocks are the replicates. Every finding is entered with the rows of the SUT tha
 the laws are those of `inferometer.stats.scaling`, on the same block records and the same scale.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -32,8 +32,8 @@ FEWEST_LEVELS = 3
 
 
 @dataclass
-class Scaling:
-    """One SUT's cells over N, and the laws fitted to them.
+class Cells:
+    """One SUT's cells over N.
 
     `cells` are rows of `load.summary.cells`, one a block and N; `where` selects the observations
     behind all of them.
@@ -43,25 +43,36 @@ class Scaling:
     label: str
     cells: pd.DataFrame
     where: Where
+
+    @property
+    def levels(self) -> list[int]:
+        """Every N with a valid cell."""
+        return sorted(int(level) for level in self.cells["agents"].unique())
+
+    def at(self, agents: int, column: str) -> pd.Series:
+        """One value per block at N agents, indexed by block."""
+        chosen = self.cells[self.cells["agents"] == agents]
+        return chosen.set_index("block")[column].dropna()
+
+    def rows(self, agents: int | list[int] | None = None) -> Where:
+        """What selects the observations (at some N)."""
+        chosen: Any = agents
+        return self.where | ({"agents": chosen} if agents is not None else {})
+
+
+@dataclass
+class Scaling(Cells):
+    """One SUT's cells over N, and the laws fitted to them."""
+
     amdahl: scaling.AmdahlFit
     usl: scaling.UslFit
     power: scaling.PowerLawFit
-    levels: list[int] = field(default_factory=list)
 
     @property
     def records(self) -> dict[str, Any]:
         """Agents, throughput per agent and block of each record, as the laws take them."""
         cells = self.cells
         return {"n": cells["agents"], "x": cells["per_agent"], "block": cells["block"]}
-
-    def at(self, agents: int, column: str) -> pd.Series:
-        """One value per block at N agents, indexed by block."""
-        return at(self.cells, agents, column)
-
-    def rows(self, agents: int | list[int] | None = None) -> Where:
-        """What selects the observations (at some N)."""
-        chosen: Any = agents
-        return self.where | ({"agents": chosen} if agents is not None else {})
 
 
 def fitted(sut: str, label: str, cells: pd.DataFrame, where: Where) -> Scaling:
@@ -75,14 +86,7 @@ def fitted(sut: str, label: str, cells: pd.DataFrame, where: Where) -> Scaling:
         scaling.fit_amdahl(n, cells["per_agent"], block=block),
         scaling.fit_usl(n, total, scale="log", block=block),
         scaling.fit_power_law(n, total, block=block),
-        sorted(int(level) for level in n.unique()),
     )
-
-
-def at(cells: pd.DataFrame, agents: int, column: str) -> pd.Series:
-    """One value per block at N agents, indexed by block."""
-    chosen = cells[cells["agents"] == agents]
-    return chosen.set_index("block")[column].dropna()
 
 
 def enter_mean(
@@ -117,7 +121,7 @@ def enter_mean(
     )
 
 
-def enter_level(ledger: Ledger, seen: Scaling, n: int) -> None:
+def enter_level(ledger: Ledger, seen: Cells, n: int) -> None:
     """Means of one N, and the efficiency against N = 1 of the same block."""
     for name, (title, column, unit) in MEANS.items():
         top = 1.0 if name == "jain" else None  # no index is above equal shares
