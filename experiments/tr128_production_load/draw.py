@@ -1,0 +1,139 @@
+"""TR128: its figures, drawn from the findings; raw points are block values."""
+
+from typing import Any
+
+from inferometer.analysis import Ledger
+from inferometer.reporting import figures as house
+from inferometer.reporting.figures import Estimate
+
+RHO = "offered rate as a share of the capacity, rho"
+
+
+def figures(ledger: Ledger, suts: dict[str, Any]) -> dict[str, Any]:
+    """File name -> figure."""
+    with house.style():
+        drawn = {
+            "latency": _latency(ledger, suts),
+            "achieved": _share(
+                ledger, suts, "achieved_share", "Achieved over offered rate", "ratio", 1.0
+            ),
+            "backlog": _share(
+                ledger, suts, "backlog", "Growth of the number inside", "share of arrivals", 0.0
+            ),
+            "goodput": _share(
+                ledger, suts, "goodput", "Arrivals that meet all objectives", "share", None
+            ),
+        }
+        if any(len(seen.turns) for seen in suts.values()):
+            drawn["turns"] = _turns(ledger, suts)
+        if any(len(seen.drifts) for seen in suts.values()):
+            drawn["drift"] = _drift(ledger, suts)
+    return drawn
+
+
+def _estimates(ledger: Ledger, names: list[str]) -> tuple[list[int], list[Estimate]]:
+    """Positions of the defined findings among `names`, and their estimates."""
+    kept, found = [], []
+    for index, name in enumerate(names):
+        finding = ledger.findings.get(name)
+        if finding is None or finding.value is None:
+            continue
+        ends = (finding.interval.low, finding.interval.high) if finding.interval else (None, None)
+        kept.append(index)
+        found.append(Estimate(float(finding.value), *ends))
+    return kept, found
+
+
+def _at(seen: Any, key: str) -> list[str]:
+    return [f"{seen.sut}.{key}.rho{round(100 * rho)}" for rho in seen.levels]
+
+
+def _latency(ledger: Ledger, suts: dict[str, Any]) -> Any:
+    """Mean latency by rho, with the queues of the same arrivals as curves."""
+    figure, row = house.panels(
+        [seen.label for seen in suts.values()],
+        RHO,
+        "mean latency from the scheduled time, seconds",
+        height=house.HEIGHT_IN + 0.6,
+    )
+    for axes, seen in zip(row, suts.values(), strict=True):
+        axes.title.set_fontsize(10)
+        kept, found = _estimates(ledger, _at(seen, "latency"))
+        raw = (list(seen.load["rho"]), list(seen.load["latency_s"].astype(float)))
+        levels = [seen.levels[index] for index in kept]
+        house.points(axes, levels, found, "observed", 0, raw=raw)
+        names = {"fast": "one server at the whole capacity", "slow": "slots at the full pace"}
+        for series, (queue, label) in enumerate(names.items(), start=1):
+            kept, found = _estimates(ledger, _at(seen, f"{queue}_latency"))
+            if found:
+                levels = [seen.levels[index] for index in kept]
+                house.curve(axes, levels, [e.value for e in found], f"queue: {label}", series)
+        _steady(axes, ledger, seen)
+        axes.set_yscale("log")
+    house.legend(row[-1], columns=2)
+    return figure
+
+
+def _steady(axes: Any, ledger: Ledger, seen: Any) -> None:
+    """M/D/1 in the steady state: predicted wait and the pace of one request."""
+    kept, found = _estimates(ledger, _at(seen, "md1_wait"))
+    pace = ledger.findings[f"{seen.sut}.pace"].value
+    if found and pace is not None:
+        levels = [seen.levels[index] for index in kept]
+        total = [e.value + float(pace) for e in found]
+        house.curve(axes, levels, total, "M/D/1, steady state", 3, dash="--")
+
+
+def _share(
+    ledger: Ledger, suts: dict[str, Any], key: str, title: str, y: str, line: float | None
+) -> Any:
+    figure, axes = house.panel(title, RHO, y)
+    for series, seen in enumerate(suts.values()):
+        kept, found = _estimates(ledger, _at(seen, key))
+        raw = (list(seen.load["rho"]), list(seen.load[key].astype(float)))
+        levels = [seen.levels[index] for index in kept]
+        house.points(axes, levels, found, seen.label, series, raw=raw, shift=0.01 * series)
+    if line is not None:
+        axes.axhline(line, color="#555555", linewidth=1, linestyle=":", label="steady state")
+    house.whole_levels(axes, sorted({rho for seen in suts.values() for rho in seen.levels}))
+    house.legend(axes)
+    return figure
+
+
+def _turns(ledger: Ledger, suts: dict[str, Any]) -> Any:
+    figure, axes = house.panel("Time to first token by turn", "turn", "seconds")
+    series = 0
+    for seen in suts.values():
+        for history, group in seen.turns.groupby("history"):
+            turns = sorted(int(turn) for turn in group["turn"].unique())
+            names = [f"{seen.sut}.turns.ttft.{history}.t{turn}" for turn in turns]
+            kept, found = _estimates(ledger, names)
+            raw = (list(group["turn"]), list(group["ttft_s"]))
+            label = f"{seen.label}, history: {history}"
+            at = [turns[index] for index in kept]
+            house.points(axes, at, found, label, series, raw=raw, shift=0.06 * series)
+            series += 1
+    axes.set_ylim(bottom=0)
+    house.legend(axes)
+    return figure
+
+
+def _drift(ledger: Ledger, suts: dict[str, Any]) -> Any:
+    """Change over the hold: latency, the server's own time, time per token."""
+    figure, axes = house.panel(
+        "Change over the hold", "", "change over the hold, share of the mean"
+    )
+    columns = {"latency": "latency_s", "service": "service_s", "tpot": "tpot_s"}
+    for series, seen in enumerate(each for each in suts.values() if len(each.drifts)):
+        names = [f"{seen.sut}.hold.{key}_drift" for key in columns]
+        kept, found = _estimates(ledger, names)
+        places, values = [], []
+        for place, column in enumerate(columns.values()):
+            known = seen.drifts[column].dropna().astype(float)
+            places += [place] * len(known)
+            values += list(known)
+        house.points(axes, kept, found, seen.label, series, raw=(places, values))
+    axes.axhline(0, color="#555555", linewidth=1, linestyle=":")
+    axes.set_xticks(range(len(columns)), ["latency", "server's own time", "time per token"])
+    house.legend(axes)
+    return figure
