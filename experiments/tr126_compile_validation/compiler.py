@@ -28,7 +28,10 @@ def _counts(seen: Any, entries: Any) -> None:
     for column, words in entries.COUNTS.items():
         values = seen.per_block(column)
         title = f"{words}, over a block"
-        seen.enter(column, title, entries.mean(values, ""), seen.compiling())
+        found = entries.mean(values, "")
+        if found.value is not None and found.value == int(found.value):
+            found = replace(found, value=int(found.value))  # a count, not a mean that happens so
+        seen.enter(column, title, found, seen.compiling())
     said = seen.records["compile_reasons"].dropna() if "compile_reasons" in seen.records else []
     reasons = sorted({text for line in said for text in str(line).split("; ")})
     if reasons:

@@ -21,7 +21,7 @@ def figures(ledger: Ledger, arms: dict[str, Any]) -> dict[str, Any]:
             if eager is not None and known:
                 drawn[f"ratio-{model}"] = _ratios(ledger, model, known, eager)
                 drawn[f"pays-{model}"] = _pays(ledger, model, known)
-        compiled = [s for s in arms.values() if s.compiled and s.cells is not None]
+        compiled = [s for s in arms.values() if s.compiled]
         if compiled:
             drawn["cost"] = _cost(ledger, compiled)
     return {name: figure for name, figure in drawn.items() if figure is not None}
@@ -43,28 +43,35 @@ def _found(ledger: Ledger, seen: Any, name: str) -> tuple[list[int], list[Estima
     return kept, found
 
 
-def _lengths(axes: Any, arms: list[Any]) -> None:
-    axes.set_xscale("log", base=2)
-    house.whole_levels(axes, sorted({prompt for seen in arms for prompt in seen.prompts}))
-    axes.minorticks_off()
+def _places(axes: Any, arms: list[Any]) -> dict[int, int]:
+    """Length -> place: evenly spaced, so that arms stand side by side at each."""
+    levels = sorted({prompt for seen in arms for prompt in seen.prompts})
+    axes.set_xticks(range(len(levels)), [str(level) for level in levels])
+    axes.set_xlim(-0.5, len(levels) - 0.5)
+    return {level: place for place, level in enumerate(levels)}
+
+
+def _aside(series: int, of: int) -> float:
+    return 0.14 * (series - (of - 1) / 2)
 
 
 def _ratios(ledger: Ledger, model: str, arms: list[Any], eager: Any) -> Any:
     titles = [f"{model}: {part}" for part in SPEED]
     figure, row = house.panels(titles, X, "time, compiled over eager", height=5.0)
     for axes, (part, column) in zip(row, SPEED.items(), strict=True):
+        places = _places(axes, arms)
         for series, seen in enumerate(arms):
             kept, found = _found(ledger, seen, f"{part}_over_eager")
             raw: tuple[list[float], list[float]] = ([], [])
             for prompt in kept:
                 ours, theirs = seen.at(prompt, column), eager.at(prompt, column)
                 for block in ours.keys() & theirs.keys():
-                    raw[0].append(prompt)
+                    raw[0].append(places[prompt])
                     raw[1].append(ours[block] / theirs[block])
-            house.points(axes, kept, found, seen.label, series, raw=raw)
+            at, shift = [places[prompt] for prompt in kept], _aside(series, len(arms))
+            house.points(axes, at, found, seen.label, series, raw=raw, shift=shift)
         axes.axhline(1, color="#555555", linestyle="--", linewidth=1)
-        _lengths(axes, arms)
-        axes.set_ylim(bottom=0)
+    row[0].set_ylim(bottom=0)  # shared, so only when both hold all they show
     house.legend(row[0])
     return figure
 
@@ -77,26 +84,31 @@ def _pays(ledger: Ledger, model: str, arms: list[Any]) -> Any:
         return None
     title = f"{model}: requests that pay for compiling"
     figure, axes = house.panel(title, X, "requests", height=4.8)
+    places = _places(axes, arms)
     for series, (seen, kept, found) in enumerate(known):
-        house.points(axes, kept, found, seen.label, series)
+        at, shift = [places[prompt] for prompt in kept], _aside(series, len(known))
+        house.points(axes, at, found, seen.label, series, shift=shift)
     axes.set_yscale("log")
-    _lengths(axes, [item[0] for item in known])
     house.legend(axes)
     return figure
 
 
 def _cost(ledger: Ledger, arms: list[Any]) -> Any:
-    figure, axes = house.panel(
-        "Time inside the compiler, in every process", "SUT", "seconds", height=4.8
-    )
+    title = "Time inside the compiler, in every process"
+    figure, axes = house.panel(title, "SUT", "seconds", height=4.8)
     for series, part in enumerate(("prefill", "decode")):
         kept, found = [], []
+        raw: tuple[list[float], list[float]] = ([], [])
         for place, seen in enumerate(arms):
             finding = ledger.findings.get(f"{seen.sut}.compile_s.{part}")
-            if finding is not None and finding.value is not None:
-                kept.append(place)
-                found.append(_estimate(finding))
-        house.points(axes, kept, found, part, series, shift=0.1 * (2 * series - 1))
+            if finding is None or finding.value is None:
+                continue
+            kept.append(place)
+            found.append(_estimate(finding))
+            values = list(seen.per_block("compile_s", part).values())
+            raw[0].extend([place] * len(values))
+            raw[1].extend(values)
+        house.points(axes, kept, found, part, series, raw=raw, shift=_aside(series, 2))
     axes.set_xticks(range(len(arms)), [seen.sut for seen in arms], rotation=20)
     axes.set_ylim(bottom=0)
     house.legend(axes, columns=2)
