@@ -24,7 +24,10 @@ def tests(ledger: Ledger, suts: dict[str, Profile]) -> dict[str, Callable[[Hypot
         "faster": on_sut(partial(_less, suts, "time_ratio")),
         "amortization_between": on_sut(partial(_at_top, "amortization")),
         "change_between": on_sut(partial(_at_top, "change")),
-        "same_amortization": partial(_same_amortization, suts),
+        "same_amortization": partial(
+            _same_amortization, suts, "vllm-continuous", "transformers-continuous"
+        ),
+        "same_in_containers": partial(_same_amortization, suts, "vllm-container", "tgi-container"),
         "gain_is_amortization": on_sut(_gain_is_amortization),
     }
 
@@ -63,8 +66,10 @@ def _factors(seen: Profile, n: int) -> pd.Series:
     return pd.Series({block: one.factor for block, one in found.items()}, dtype=float)
 
 
-def _same_amortization(suts: dict[str, Profile], hypothesis: Hypothesis) -> Judgement:
-    one, other = suts.get("vllm-continuous"), suts.get("transformers-continuous")
+def _same_amortization(
+    suts: dict[str, Profile], first: str, second: str, hypothesis: Hypothesis
+) -> Judgement:
+    one, other = suts.get(first), suts.get(second)
     if one is None or other is None:
         return Judgement("not testable here", judging.ABSENT, [])
     levels = (set(one.traced) & set(other.traced)) - {1}

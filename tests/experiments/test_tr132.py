@@ -77,12 +77,15 @@ def test_what_cannot_run_here_is_listed_and_the_report_goes_on(tmp_path):
         "vllm-serial": replace(SUTS["vllm-serial"], not_testable="it asks for a GPU"),
         "vllm-continuous": replace(SUTS["vllm-continuous"], missing="the profiler wrote no trace"),
         "vllm-container": Truth(served=True, not_testable=why),
+        "tgi-container": Truth(served=True, not_testable=why),
     }
     file = found(tmp_path, FOLDER, suts)
     seen = outcomes(file)
     assert seen["vllm_faster"] == seen["stacks_alike"] == "not testable here"
+    assert seen["containers_alike"] == "not testable here"
     assert seen["transformers_faster"] == "supported"
     text = report(tmp_path, FOLDER, file)
     assert why in text
+    assert "Containers are not testable here" in text
     assert "`the profiler wrote no trace`" in text
     assert "[it asks for a GPU]" in text
