@@ -8,6 +8,7 @@ from inferometer.errors import UserError
 from inferometer.stacks.base import Stack
 
 STACKS = {
+    "container": "Container",
     "llamacpp": "LlamaCpp",
     "openvino": "OpenVino",
     "transformers": "Transformers",

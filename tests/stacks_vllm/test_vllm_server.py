@@ -1,0 +1,162 @@
+"""The real server on a small model: what a stack promises, and its profiler."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from inferometer.errors import UserError
+from inferometer.load.client import StreamingClient
+from inferometer.load.prompts import PromptSource
+from inferometer.profilers import kineto
+from inferometer.records import Record
+from inferometer.stacks.base import GenerationRequest, ProfiledServer
+from inferometer.stacks.server import RunningServer, free_port, running
+from inferometer.stacks.vllm import Vllm, VllmSettings
+from inferometer.stacks.vllm_trace import step_of
+
+pytestmark = pytest.mark.slow
+LAYERS = 3
+
+
+@dataclass
+class Life:
+    """A server, and the client that drives it."""
+
+    stack: Vllm
+    settings: VllmSettings
+    server: RunningServer
+    client: StreamingClient
+    prompts: PromptSource
+
+    async def ask(self, *indices: int, prompt: int = 12, output: int = 8) -> list[Record]:
+        """One request for each index, all sent at once."""
+        return await asyncio.gather(
+            *(
+                self.client.generate(
+                    GenerationRequest(self.prompts.prompt(prompt, index), output, index),
+                    agent=index,
+                    sequence=0,
+                )
+                for index in indices
+            )
+        )
+
+
+@asynccontextmanager
+async def life(python: Path, model: Path, log: Path, **settings: Any) -> AsyncIterator[Life]:
+    stack, chosen = Vllm(), VllmSettings(device="cpu", kv_cache_gib=0.125, **settings)
+    launch = stack.launch(chosen, model, python, free_port())
+    async with (
+        running(stack, chosen, launch, log, ready_limit_s=110) as server,
+        StreamingClient(
+            server.base_url, stack.dialect(chosen), timeout_s=60, clock_origin=time.monotonic()
+        ) as client,
+    ):
+        yield Life(stack, chosen, server, client, await PromptSource.build(client, "test"))
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run; one that has ended may wait for its parent to take note."""
+    return [
+        each for each in processes if each.is_running() and each.status() != psutil.STATUS_ZOMBIE
+    ]
+
+
+def check_exact(records: list[Record], prompt: int, output: int) -> None:
+    """Lengths as asked, one event a token, nothing from a cache, the server's own times."""
+    for record in records:
+        assert record["status"] == "ok", record["error"]
+        assert record["prompt_tokens"] == prompt
+        assert record["completion_tokens"] == len(record["token_us"]) == output
+        assert record["cached_tokens"] == 0
+        assert record["finish_reason"] == "length"
+        spent = [record[f"server_{part}_s"] for part in ("queue", "prefill", "decode")]
+        assert all(part >= 0 for part in spent)
+        assert sum(spent) <= record["done_s"] - record["sent_s"]
+
+
+def spread(record: Record) -> int:
+    """At how many different moments the tokens of an answer arrived."""
+    return len(set(record["token_us"]))
+
+
+async def check_profile(one: Life) -> None:
+    """Two requests profiled: every layer of every step is in the trace, by phase."""
+    assert isinstance(one.stack, ProfiledServer)
+    for repetition in range(2):
+        await one.stack.start_profile(one.client.http, one.server.base_url)
+        check_exact(await one.ask(40 + repetition, 50 + repetition), 12, 8)
+        traces = await one.stack.stop_profile(one.client.http, one.server.base_url, one.settings)
+        assert len(traces) == 1
+    rows = kineto.read_trace(traces[0], require=("operator", "range")).rows
+    operators = rows[rows["kind"] == "operator"]
+    steps = [step for name in rows.loc[rows["kind"] == "range", "name"] if (step := step_of(name))]
+    working = [step for step in steps if sum(step)]
+    attention = operators[operators["name"] == "vllm::unified_attention_with_output"]
+    assert len(attention) == LAYERS * len(working)
+    assert attention["phase"].notna().all()
+    assert {"prefill", "decode"} <= set(attention["phase"])
+    assert max(decoded for _, decoded in steps) == 2
+    # two prompts, and seven further tokens each
+    assert sum(prefilled for prefilled, _ in steps) == 2
+    assert sum(decoded for _, decoded in steps) == 14
+    traces[0].unlink()
+
+
+def test_a_batching_server_keeps_its_promises(python: Path, worded: Path, tmp_path: Path) -> None:
+    async def check() -> None:
+        log = tmp_path / "server.log"
+        async with life(
+            python, worded, log, max_sequences=2, context=256, threads=1, profiler=True
+        ) as one:
+            seen, processes = one.server.read_back, one.server.processes()
+            assert seen["version"] == "0.32.0"
+            assert (seen["max_sequences"], seen["context"], seen["threads"]) == (2, 256, 1)
+            assert seen["tokenizer"] is True
+            assert len(processes) >= 4  # the guard, the HTTP server, the engine, the worker
+            assert one.prompts.exact
+            warm = await one.ask(0)
+            check_exact([*warm, *await one.ask(0)], 12, 8)  # the same prompt: no prefix cache
+            together = await one.ask(1, 2, prompt=40, output=32)
+            check_exact(together, 40, 32)
+            assert min(map(spread, together)) > 16  # streamed, not sent at the end
+            first, second = sorted(together, key=lambda record: record["first_token_s"])
+            assert second["first_token_s"] < first["last_token_s"]
+            await check_profile(one)
+        assert not alive(processes)
+
+    asyncio.run(check())
+
+
+def test_a_serial_server_serves_one_at_a_time(python: Path, bare: Path, tmp_path: Path) -> None:
+    async def check() -> None:
+        log = tmp_path / "server.log"
+        async with life(python, bare, log, max_sequences=1, context=256, dtype="bfloat16") as one:
+            assert one.server.read_back["dtype"] == "bfloat16"
+            assert one.server.read_back["tokenizer"] is False
+            processes = one.server.processes()
+            assert one.prompts.exact  # ids, though the model has no tokenizer
+            await one.ask(0)
+            records = await one.ask(1, 2, 3, prompt=30, output=24)
+            check_exact(records, 30, 24)
+            turns = sorted(records, key=lambda record: record["first_token_s"])
+            for before, after in pairwise(turns):
+                assert after["first_token_s"] > before["last_token_s"]
+                assert after["server_queue_s"] > before["server_queue_s"]
+            assert turns[-1]["server_queue_s"] > turns[0]["server_decode_s"]
+            with pytest.raises(UserError, match="profiler: true"):
+                await one.stack.start_profile(one.client.http, one.server.base_url)
+            other = one.settings.model_copy(update={"max_sequences": 4})
+            with pytest.raises(UserError, match="asked for max_sequences = 4"):
+                await one.stack.read_back(one.client.http, one.server.base_url, other)
+        assert not alive(processes)
+
+    asyncio.run(check())
