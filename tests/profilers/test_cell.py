@@ -154,6 +154,16 @@ def test_a_worker_is_run_in_pairs_and_its_traces_are_read_and_removed(tmp_path):
     assert everything[0]["operators"] == 12
 
 
+def test_short_runs_have_more_unprofiled_twins(tmp_path, monkeypatch):
+    """3 tokens of one sequence, 10 wanted: 4 runs; of two sequences: 2."""
+    monkeypatch.setattr(f"{__name__}.EFFORT", EFFORT.model_copy(update={"plain_tokens": 10}))
+    for agents, plain in ((1, 4), (2, 2), (8, 1)):
+        outcome, records = measured(worker(tmp_path), agents=agents)
+        profiled = [r["profiled"] for r in of(records, "run")]
+        assert (profiled.count(True), profiled.count(False)) == (2, 2 * plain)
+        assert outcome.prompts_used == 2 * agents * (1 + plain)
+
+
 def test_the_order_within_pairs_is_drawn_anew_in_every_block(tmp_path):
     orders = set()
     for block in range(8):

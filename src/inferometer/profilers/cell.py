@@ -1,6 +1,7 @@
 """A cell of N sequences at once, run in pairs: with the profiler and without it."""
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -26,10 +27,11 @@ NOT_PROFILED = "{} offers no profiler that this library drives; only its through
 
 
 class ProfileEffort(BaseModel):
-    """Work per cell: `repetitions` pairs of a profiled and an unprofiled run.
+    """Work per cell: `repetitions`, each a profiled run and its unprofiled twin.
 
     Every run makes `output_tokens` after prompts of `prompt_tokens`, in each of its sequences:
-    equal tokens at every N. `deadline_s` bounds one run.
+    equal tokens at every N. Where a run of few sequences is short, its unprofiled twin is repeated
+    until they made `plain_tokens` together. `deadline_s` bounds one run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,6 +39,7 @@ class ProfileEffort(BaseModel):
     repetitions: int = Field(ge=1)
     prompt_tokens: int = Field(ge=2)
     output_tokens: int = Field(ge=2)
+    plain_tokens: int = Field(default=0, ge=0)
     deadline_s: float = Field(gt=0)
 
 
@@ -64,9 +67,9 @@ async def measure_agents(
 ) -> CellOutcome:
     """Measure N sequences at once, `repetitions` times with the profiler and without.
 
-    The order within a pair is random. Where nothing can be profiled, or a trace cannot be read,
-    a record of kind `facts` says why, and the cell goes on without the profiler. A run that does
-    not end well is a record and ends the cell.
+    The order within a repetition is random. Where nothing can be profiled, or a trace cannot be
+    read, a record of kind `facts` says why, and the cell goes on without the profiler. A run that
+    does not end well is a record and ends the cell.
     """
     (sut,) = run.suts
     if why := _not_testable(sut, agents, prompt_tokens + output_tokens):
@@ -76,7 +79,7 @@ async def measure_agents(
     if missing:
         run.append(_missing(missing))
     for repetition in range(run.effort.repetitions):
-        for profiled in _pair(run, agents, repetition):
+        for profiled in _order(run, agents, repetition):
             if profiled and missing:
                 continue
             taken = await driver.run(run.first_index + used, agents, output_tokens, profiled)
@@ -227,9 +230,10 @@ class _Server:
             taken.profiler_missing = str(error) or type(error).__name__
 
 
-def _pair(run: CellRun, agents: int, repetition: int) -> list[bool]:
-    """Profiled and not, in random order."""
-    order = [False, True]
+def _order(run: CellRun, agents: int, repetition: int) -> list[bool]:
+    """One profiled run and as many without as are needed, in random order."""
+    tokens = agents * run.effort.output_tokens
+    order = [True] + [False] * max(1, math.ceil(run.effort.plain_tokens / tokens))
     seed = f"{run.design.seed}/{run.block}/{run.first_index}/{agents}/{repetition}"
     random.Random(seed).shuffle(order)
     return order
