@@ -114,7 +114,7 @@ def _ratio_between(
     text = f"[[{name}]]"
     if not name.startswith(f"{kind}.{suts[0]}."):
         low, high = 1 / high, 1 / low
-        text = f"{text}, which is the inverse"
+        text = f"{text} the other way round"
     return _inside(found, low, high, text, [name])
 
 

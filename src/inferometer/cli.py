@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str]] = {
         "inferometer.stats.check",
         "simulate coverage and error rates of the statistics",
     ),
+    "decide": ("inferometer.stages.decide", "answer a question of deployment from findings"),
     "claims": ("inferometer.claims.cli", "check the published claims and render their verdicts"),
 }
 
