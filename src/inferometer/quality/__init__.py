@@ -1,0 +1,1 @@
+"""Items, tasks and scores of output quality."""
