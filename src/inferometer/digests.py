@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import json
+import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -40,7 +41,8 @@ def of_code(*roots: Path, search: Path, leave_out: Sequence[str] = ()) -> str:
     roots
         Python files where the step starts.
     search
-        The folder that holds the package `inferometer`; only its modules are followed.
+        The folder that holds the package `inferometer`. Its modules are followed, and files beside
+        the one that imports them, as hosts do, which run without the package.
     leave_out
         Modules of the package (`progress`, `artifacts`) that are not followed.
 
@@ -56,9 +58,12 @@ def of_code(*roots: Path, search: Path, leave_out: Sequence[str] = ()) -> str:
         normal, imports = _normalised(path, path.stat().st_mtime_ns)
         seen[path] = normal
         for name in imports:
-            if ([*name.split("."), ""])[1] in leave_out:
-                continue
-            waiting.extend(_module_files(name, search))
+            first, *rest = name.split(".")
+            if first == "inferometer":
+                if not rest or rest[0] not in leave_out:
+                    waiting.extend(_module_files(name, search))
+            elif first not in sys.stdlib_module_names:
+                waiting.extend(_module_files(first, path.parent))
     # the contents alone, in their own order: a checkout elsewhere has the same digest
     return of_data(sorted(seen.values()))
 
@@ -80,8 +85,7 @@ def _normalised(path: Path, _mtime: int) -> tuple[str, tuple[str, ...]]:
                 and isinstance(first.value.value, str)
             ):
                 node.body = node.body[1:] or [ast.Pass()]
-    ours = tuple(name for name in imports if name.split(".")[0] == "inferometer")
-    return of_bytes(ast.dump(tree).encode()), ours
+    return of_bytes(ast.dump(tree).encode()), tuple(imports)
 
 
 def _module_files(name: str, search: Path) -> list[Path]:

@@ -19,6 +19,7 @@ def code(tmp_path):
 
     def write(name, text):
         path = tmp_path / name
+        path.touch()
         before = path.stat().st_mtime_ns
         path.write_text(text)
         os.utime(path, ns=(before + 10**9, before + 10**9))
@@ -61,3 +62,17 @@ def test_equal_data_have_equal_digests_and_nan_is_refused():
     assert digests.of_data({"a": 1}) != digests.of_data({"a": 1.5})
     with pytest.raises(ValueError, match="not JSON compliant"):
         digests.of_data(float("nan"))
+
+
+def test_files_beside_the_importing_one_count_as_those_of_hosts_do(code):
+    digest, write = code
+    write("behind.py", "BEHIND = 1\n")
+    write("other.py", "OTHER = 1\n")
+    write("helper.py", "import behind\n")
+    write("step.py", "import helper\n")
+    before = digest()
+    write("behind.py", "BEHIND = 2\n")
+    assert digest() != before
+    before = digest()
+    write("other.py", "OTHER = 2\n")
+    assert digest() == before

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -155,11 +156,11 @@ class Selection:
     def _measuring_code(self, name: str, sut: str) -> str:
         stacks = sorted({stack for _, _, stack in self._members(name, sut)})
         modules = [f"inferometer.stacks.{stack}" for stack in stacks]
-        # what runs inside the stack's own environment: llamacpp_server, transformers_worker, ...
+        # what runs inside the stack's own environment, with the files beside it
         hosts = [
-            f"inferometer.hosts.{path.stem}"
-            for stack in stacks
-            for path in sorted((experiments.SOURCE / "inferometer/hosts").glob(f"{stack}_*.py"))
+            f"inferometer.hosts.{host.stem}"
+            for module in modules
+            if (host := getattr(import_module(module), "HOST", None))
         ]
         return self._experiment(name).code_digest(
             "measure", *modules, *hosts, leave_out=NOT_MEASURING
