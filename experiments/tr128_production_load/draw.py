@@ -6,7 +6,7 @@ from inferometer.analysis import Ledger
 from inferometer.reporting import figures as house
 from inferometer.reporting.figures import Estimate
 
-RHO = "offered rate as a share of the capacity, rho"
+RHO = "rho: offered rate / capacity"
 
 
 def figures(ledger: Ledger, suts: dict[str, Any]) -> dict[str, Any]:
@@ -69,9 +69,20 @@ def _latency(ledger: Ledger, suts: dict[str, Any]) -> Any:
                 levels = [seen.levels[index] for index in kept]
                 house.curve(axes, levels, [e.value for e in found], f"queue: {label}", series)
         _steady(axes, ledger, seen)
-        axes.set_yscale("log")
-    house.legend(row[-1], columns=2)
+    row[0].set_ylim(bottom=0)  # shared, and only now known for all
+    _legend(row)
     return figure
+
+
+def _legend(row: list[Any]) -> None:
+    """One legend for panels that do not show the same curves."""
+    known = set(row[0].get_legend_handles_labels()[1])
+    for axes in row[1:]:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            if label not in known:
+                known.add(label)
+                row[0].plot([], [], handle.get_linestyle(), color=handle.get_color(), label=label)
+    house.legend(row[0], columns=2)
 
 
 def _steady(axes: Any, ledger: Ledger, seen: Any) -> None:

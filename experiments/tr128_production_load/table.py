@@ -181,5 +181,7 @@ def _change(times: pd.Series, values: pd.Series, length: float) -> float | None:
     known = values.notna()
     if known.sum() < 3 or np.ptp(times[known].to_numpy(float)) == 0:
         return None
+    if np.ptp(values[known].to_numpy(float)) == 0:
+        return 0.0  # and not what rounding leaves of a slope
     slope = np.polyfit(times[known].to_numpy(float), values[known].to_numpy(float), 1)[0]
     return float(slope * length / values[known].mean())

@@ -148,8 +148,7 @@ def mgc(service_s: float, rho: float, cv: float, servers: int) -> Queue:
 
     Parameters
     ----------
-    service_s, rho, cv : as in `mg1`; rho is the utilisation of each server.
-    servers : their number c, at least 1.
+    service_s, rho, cv, servers : as in `mg1`; rho is the utilisation of each of `servers` (c).
 
     Returns
     -------
@@ -188,24 +187,23 @@ def mgc(service_s: float, rho: float, cv: float, servers: int) -> Queue:
 def fifo_waits(arrival_s: ArrayLike, service_s: ArrayLike | float, servers: int = 1) -> np.ndarray:
     """Give each request's wait when these very arrivals are served first come, first served.
 
-    No steady state and no law of arrivals is assumed: the queue starts empty and rho may be 1 or
-    more. With service times from elsewhere it predicts what laws of steady states cannot.
+    No steady state and no law of arrivals is assumed: the queue starts empty, rho may exceed 1.
 
     Parameters
     ----------
     arrival_s : arrival times in seconds, ascending, at least 1.
-    service_s : service times in seconds, each above 0: one for all, or one for each request.
+    service_s : seconds, above 0: one for all requests, or one for each.
     servers : how many requests are served at the same time.
 
     Returns
     -------
     numpy.ndarray
-        Seconds between arrival and start of service, in the order of arrival.
+        Seconds from arrival to start of service, in the order of arrival.
 
     Raises
     ------
     ValueError
-        Descending arrivals; service times not above 0, or another number of them.
+        Descending arrivals; service times not above 0, or another number.
 
     Notes
     -----
@@ -213,7 +211,7 @@ def fifo_waits(arrival_s: ArrayLike, service_s: ArrayLike | float, servers: int 
     (1955), Trans. Am. Math. Soc. 78, 1-18.
     """
     times = inputs.sample("arrival_s", arrival_s)
-    if (np.diff(times) < 0).any():
+    if np.any(np.diff(times) < 0):
         raise ValueError("arrival_s: must be ascending")
     spread = np.full(times.size, service_s) if np.ndim(service_s) == 0 else service_s
     service = inputs.positive_sample("service_s", spread)
@@ -266,8 +264,7 @@ def check(arrival_s: ArrayLike, service_s: ArrayLike, alpha: float = 0.05) -> Qu
         reason = f"rho is {rho:.3g}: no steady state"
     law = "md1" if cv <= NEAR_ZERO_CV else "mg1"
     dispersion = float(gaps.var(ddof=1) / gaps.mean() ** 2)
-    use = law if reason is None else None
-    return QueueCheck(dispersion, p, mean, cv, rho, use, times.size, reason)
+    return QueueCheck(dispersion, p, mean, cv, rho, None if reason else law, times.size, reason)
 
 
 def _exponential_p(gaps: np.ndarray) -> float:
