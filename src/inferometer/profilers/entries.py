@@ -20,6 +20,7 @@ MEAN = "intervals.mean_of_blocks: mean over blocks, t interval"
 PAIRED = "compare.ratio, paired by block: geometric mean, t interval on logs"
 UNPAIRED = "compare.ratio: geometric means over blocks, Welch on logs"
 ABSENT = "no block has a value: it did not end well, or it was not traced"
+MIXED = "its tokens are not known: steps carry prefill and decode together"
 NO_DEVICE = "not testable here: no device was traced, its work has no kernels"
 NO_COUNTERS = "not testable here: no hardware counter of memory traffic is read on this machine"
 MOST_CLASSES = 8
@@ -32,9 +33,9 @@ def mean(
 ) -> None:
     """Enter a mean over blocks with its t interval; without values, that there are none."""
     values = pd.Series(values, dtype=float).dropna()
-    more = {"estimator": MEAN, **more}
+    more = {"estimator": MEAN, "reason": ABSENT, **more}
     if values.empty:
-        ledger.add(name, title, None, unit=unit, n=0, where=where, reason=ABSENT, **more)
+        ledger.add(name, title, None, unit=unit, n=0, where=where, **more)
         return
     seen = intervals.mean_of_blocks(values)
     ledger.add(
@@ -147,13 +148,14 @@ def calls(ledger: Ledger, seen: Profile) -> None:
             ("memory_operation_s", "time in memory operations per output token", "s"),
         ]
     for n in seen.traced:
-        for phase, text in (("all", "whole run"), ("decode", "decode")):
+        for phase, text, why in (("all", "whole run", ABSENT), ("decode", "decode", MIXED)):
             tag = "" if phase == "all" else f"_{phase}"
             where = seen.where(n, kind="trace", phase_of_work=phase)
             for name, title, unit in quantities:
                 full = f"{title} at N = {n}, {text}"
                 values = seen.trace_at(n, name, phase)
-                mean(ledger, f"{seen.sut}.{name}{tag}.n{n}", full, values, unit, where)
+                full_name = f"{seen.sut}.{name}{tag}.n{n}"
+                mean(ledger, full_name, full, values, unit, where, reason=why)
         _occupation(ledger, seen, n)
     if seen.traced and not seen.device:
         _unknown(ledger, seen, "kernels", "kernels and launches per output token", NO_DEVICE)
@@ -295,5 +297,4 @@ def bytes_per_token(ledger: Ledger, seen: Profile, prompt_tokens: int, output_to
                 "mean over blocks",
                 notes="arithmetic of the model's shape, not a counter",
             )
-    title = "bytes that a token reads, by hardware counters"
-    _unknown(ledger, seen, "bytes_counted", title, NO_COUNTERS)
+    _unknown(ledger, seen, "bytes_counted", "bytes that a token reads, by counters", NO_COUNTERS)
