@@ -41,8 +41,13 @@ NEVER = {
 }
 MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000
 MOUNT_SETATTR, AT_RECURSIVE = 442, 0x8000
-CHANGING = ("os.chflags", "os.chmod", "os.chown", "os.link", "os.mkdir", "os.mkfifo", "os.remove")
-CHANGING += ("os.rename", "os.rmdir", "os.symlink", "os.truncate", "os.utime", "os.setxattr")
+CHANGING = {
+    f"os.{name}"
+    for name in (
+        *("chflags", "chmod", "chown", "link", "mkdir", "mkfifo", "remove", "rename"),
+        *("rmdir", "setxattr", "symlink", "truncate", "utime"),
+    )
+}
 
 
 class Forbidden(PermissionError):
@@ -99,8 +104,8 @@ def main() -> None:
     read_only = job["namespaces"] and _read_only(str(Path.cwd()))
     rules = Rules(str(Path.cwd()))
     _limit(job)
-    said = _run(job, rules)
-    said |= {"token": job["token"], "denied": rules.denied, "read_only": read_only}
+    said: dict[str, Any] = {"token": job["token"], "read_only": read_only, **_run(job, rules)}
+    said["denied"] = rules.denied
     os.write(verdict, json.dumps(said).encode())
     os._exit(0)  # threads that the job left behind do not matter
 

@@ -88,8 +88,8 @@ def namespaces() -> tuple[str, ...]:
 def run_checks(code: str, checks: str, limits: Limits | None = None) -> CheckResult:
     """Run `code`, then `checks` in the same name space. Whatever they do is a result, no error."""
     token = secrets.token_hex(16)
-    job = {"code": code, "checks": checks, "token": token, "namespaces": bool(namespaces())}
-    job |= asdict(limits or Limits())
+    job: dict[str, Any] = {"code": code, "checks": checks, "token": token}
+    job |= {"namespaces": bool(namespaces()), **asdict(limits or Limits())}
     with tempfile.TemporaryDirectory(prefix="inferometer-code-") as folder:
         started = time.monotonic()
         said, ending = _run(json.dumps(job), Path(folder), job["wall_s"] + KILL_AFTER_S)
