@@ -27,6 +27,7 @@ def analyse(ledger: Ledger, experiment: Experiment, depth: str) -> Analysis:
         for n in sorted({n for arm in arms.values() for n in arm.levels}):
             pairs.enter_level(ledger, arms, phase, n, margin)
         pairs.enter_crossovers(ledger, arms)
+    pairs.enter_gains(ledger, same, SERIAL)
     _speedups(ledger, same)
     workloads.enter(ledger, kinds, pairs)
     checks.enter(ledger, same | best, next(iter(same), None))

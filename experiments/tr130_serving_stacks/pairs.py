@@ -139,6 +139,49 @@ def enter_level(ledger: Ledger, arms: dict[str, Cells], phase: str, n: int, marg
         level.sameness(margin)
 
 
+def enter_gains(ledger: Ledger, arms: dict[str, Cells], serial: str) -> None:
+    """What each stack gains over the serial server: in total, and in time to first token."""
+    if serial not in arms:
+        return
+    base = arms[serial]
+    for sut, arm in arms.items():
+        for n in sorted(set(arm.levels) & set(base.levels) if sut != serial else ()):
+            total = arm.at(n, "throughput"), base.at(n, "throughput")
+            _gain(
+                ledger,
+                f"gain.{sut}.n{n}",
+                f"total of {sut} over that of {serial} at N = {n}",
+                total,
+                both(arm, base, n),
+            )
+            wait = base.at(n, "ttft_s"), arm.at(n, "ttft_s")
+            _gain(
+                ledger,
+                f"ttft_gain.{sut}.n{n}",
+                f"time to first token of {serial} over that of {sut} at N = {n}",
+                wait,
+                both(arm, base, n),
+            )
+
+
+def _gain(
+    ledger: Ledger, name: str, title: str, values: tuple[pd.Series, pd.Series], where: Where
+) -> None:
+    if not comparable(*values):
+        return
+    seen = compare.ratio(*values)
+    ledger.add(
+        name,
+        title,
+        seen.ratio,
+        ci=seen.ci,
+        n=min(seen.n_a, seen.n_b),
+        no_interval=seen.reason,
+        where=where,
+        estimator="compare.ratio: geometric means over blocks, Welch on logs",
+    )
+
+
 def enter_crossovers(ledger: Ledger, arms: dict[str, Cells]) -> None:
     """Where the totals of every pair cross, as far as N was measured."""
     for a, b in combinations(arms.values(), 2):

@@ -57,65 +57,48 @@ def _beats_serial(seen: Seen, hypothesis: Hypothesis) -> Judgement:
     if pair is None:
         return Judgement("not testable here", ABSENT, [])
     a, b, n = pair
-    over = routing.over(seen.ledger.findings, a.sut, b.sut, routing.tag(None, n))
-    if over is None:
+    name = f"gain.{a.sut}.n{n}"
+    if name not in seen.ledger.findings:
         return Judgement("inconclusive", "the blocks do not differ at all: no test", [])
     gain = compare.ratio(a.at(n, "throughput"), b.at(n, "throughput"))
-    text, named = f"[[{over.finding}]] at `N = {n}`", [over.finding]
     if gain.ci is None:
-        return Judgement("inconclusive", f"no interval: `{gain.reason}`", named)
+        return Judgement("inconclusive", f"no interval: `{gain.reason}`", [name])
     outcome = "supported" if gain.ci[0] > 1 else "refuted" if gain.ci[1] < 1 else "inconclusive"
-    return Judgement(outcome, text, named, gain.p)
+    return Judgement(outcome, f"[[{name}]] at `N = {n}`", [name], gain.p)
 
 
 def _crossover_between(seen: Seen, hypothesis: Hypothesis) -> Judgement:
-    name = _either(seen, "crossover", hypothesis.sut, SERIAL)
-    if name is None:
-        return Judgement("not testable here", ABSENT, [])
-    found = seen.ledger.findings[name]
-    low, high = hypothesis.low or 0.0, hypothesis.high or 0.0
-    if found.value is None:
+    name = f"crossover.{hypothesis.sut}.{SERIAL}"
+    found = seen.ledger.findings.get(name)
+    if found is not None and found.value is None:
         none = (found.reason or "").startswith("none within")
-        reason = f"`{found.reason}`"
-        return Judgement("refuted" if none else "inconclusive", reason, [name])
-    return _inside(found, low, high, f"[[{name}]]", [name])
+        return Judgement("refuted" if none else "inconclusive", f"`{found.reason}`", [name])
+    return _within(seen, hypothesis, name)
 
 
 def _gain_between(seen: Seen, hypothesis: Hypothesis) -> Judgement:
     """At N = 8, which the statement speaks of."""
-    if _pair(seen.same, hypothesis.sut, SERIAL) is None:
-        return Judgement("not testable here", ABSENT, [])
-    return _ratio_between(seen, hypothesis, "ratio", (str(hypothesis.sut), SERIAL), 8)
+    return _within(seen, hypothesis, f"gain.{hypothesis.sut}.n8")
 
 
 def _ttft_between(seen: Seen, hypothesis: Hypothesis) -> Judgement:
     pair = _pair(seen.same, hypothesis.sut, SERIAL)
     if pair is None:
         return Judgement("not testable here", ABSENT, [])
-    names = (SERIAL, str(hypothesis.sut))
-    return _ratio_between(seen, hypothesis, "ttft_ratio", names, pair[2])
+    return _within(seen, hypothesis, f"ttft_gain.{hypothesis.sut}.n{pair[2]}")
 
 
 def _best_precision_between(seen: Seen, hypothesis: Hypothesis) -> Judgement:
-    if _pair(seen.best, hypothesis.sut, QUANTIZED) is None:
+    return _within(seen, hypothesis, f"ratio.{hypothesis.sut}.{QUANTIZED}.n1")
+
+
+def _within(seen: Seen, hypothesis: Hypothesis, name: str) -> Judgement:
+    """A finding against the hypothesis' bounds; without it, both sides were not measured."""
+    found = seen.ledger.findings.get(name)
+    if found is None:
         return Judgement("not testable here", ABSENT, [])
-    return _ratio_between(seen, hypothesis, "ratio", (str(hypothesis.sut), QUANTIZED), 1)
-
-
-def _ratio_between(
-    seen: Seen, hypothesis: Hypothesis, kind: str, suts: tuple[str, str], n: int
-) -> Judgement:
-    """The ratio of the first SUT over the second against the hypothesis' bounds."""
-    name = _either(seen, kind, *suts, f".n{n}")
-    if name is None:
-        return Judgement("not testable here", f"there is no such pair at `N = {n}`", [])
-    found = seen.ledger.findings[name]
     low, high = hypothesis.low or 0.0, hypothesis.high or 0.0
-    text = f"[[{name}]]"
-    if not name.startswith(f"{kind}.{suts[0]}."):
-        low, high = 1 / high, 1 / low
-        text = f"{text} the other way round"
-    return _inside(found, low, high, text, [name])
+    return _inside(found, low, high, f"[[{name}]]", [name])
 
 
 def _inside(found: Finding, low: float, high: float, text: str, named: list[str]) -> Judgement:
@@ -128,12 +111,6 @@ def _inside(found: Finding, low: float, high: float, text: str, named: list[str]
     if None not in (ends.low, ends.high) and ends.low >= low and ends.high <= high:
         return Judgement("supported", f"{text}, wholly inside", named)
     return Judgement("inconclusive", f"{text}, which crosses a bound", named)
-
-
-def _either(seen: Seen, kind: str, a: str | None, b: str, end: str = "") -> str | None:
-    """The finding of a pair, whichever way round it was entered."""
-    names = (f"{kind}.{a}.{b}{end}", f"{kind}.{b}.{a}{end}")
-    return next((name for name in names if name in seen.ledger.findings), None)
 
 
 def _scaling_differs(seen: Seen, hypothesis: Hypothesis) -> Judgement:

@@ -295,20 +295,23 @@ def test_equal_stacks_are_the_same_within_the_margin_and_nothing_is_the_best(tmp
     report(tmp_path, file)
 
 
+FAILED = {
+    "llamacpp": SUTS["llamacpp"],
+    "vllm": Truth(failing=("agents=8 workload=fixed", "agents=4 workload=fixed")),
+    "openvino": Truth(failing=("agents=8 workload=rag",), cached=None),
+}
+
+
 @pytest.mark.parametrize(
-    "suts",
+    ("suts", "depth"),
     [
-        {"vllm": SUTS["vllm"]},
-        {"llamacpp": SUTS["llamacpp"], "vllm": Truth(testable=False)},
-        {
-            "llamacpp": SUTS["llamacpp"],
-            "vllm": Truth(failing=("agents=8 workload=fixed", "agents=4 workload=fixed")),
-            "openvino": Truth(failing=("agents=8 workload=rag",), cached=None),
-        },
+        ({"vllm": SUTS["vllm"]}, "standard"),
+        ({"llamacpp": SUTS["llamacpp"], "vllm": Truth(testable=False)}, "standard"),
+        (FAILED, "standard"),
+        (FAILED, "quick"),
     ],
-    ids=["one stack", "a stack that cannot run here", "failed cells"],
+    ids=["one stack", "a stack that cannot run here", "failed cells", "quick depth"],
 )
-@pytest.mark.parametrize("depth", ["standard", "quick"])
 def test_what_is_missing_is_said_and_the_report_stands(tmp_path, suts, depth):
     file = found(tmp_path, suts, depth)
     text = report(tmp_path, file)
