@@ -28,7 +28,7 @@ class Reading:
 
     def __init__(self, dialect: Dialect) -> None:
         self._read_event = dialect.read_event
-        self._lines = DataLines()
+        self._lines = DataLines(dialect.data_prefix)
         self._opening = b""
         self._token_stamps: list[float] = []
         self._usage = Usage()
@@ -51,6 +51,8 @@ class Reading:
                     return Outcome("server_error", event.error[:300])
                 else:
                     self._note(event, stamp)
+                    if event.last:
+                        self.ended_at = stamp
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             return Outcome("bad_response", f"unreadable event: {error}"[:300])
         return None

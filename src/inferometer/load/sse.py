@@ -1,4 +1,4 @@
-"""Server-sent events: the `data:` payloads of a byte stream that arrives in arbitrary chunks."""
+"""Payloads of a byte stream that arrives in arbitrary chunks: one a line, as events or as JSON."""
 
 LONGEST_LINE_BYTES = 8 * 2**20
 """A stream without a line end for this long is no event stream."""
@@ -8,10 +8,12 @@ class DataLines:
     """Collect complete lines over chunk borders and give the payloads of `data:` lines.
 
     Other fields (`event:`, `id:`, comments) are skipped: the stacks put everything they say
-    into `data:`, one object a line.
+    into `data:`, one object a line. With an empty prefix every line that is not empty is a
+    payload: newline-delimited JSON.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: bytes = b"data:") -> None:
+        self._prefix = prefix
         self._rest = b""
 
     def feed(self, chunk: bytes) -> list[bytes]:
@@ -23,4 +25,7 @@ class DataLines:
         self._rest = lines.pop()
         if len(self._rest) > LONGEST_LINE_BYTES:
             raise ValueError("a line without an end")
-        return [line[5:].strip() for line in lines if line.startswith(b"data:")]
+        prefix = self._prefix
+        if not prefix:
+            return [line for line in map(bytes.strip, lines) if line]
+        return [line[len(prefix) :].strip() for line in lines if line.startswith(prefix)]

@@ -44,7 +44,8 @@ class ServerTimings:
 class StreamEvent:
     """One server-sent event, read.
 
-    `carries_token` tells whether a generated token arrived with it (its text may be empty).
+    `carries_token` tells whether a generated token arrived with it (its text may be empty);
+    `last` that it ends the answer, where a stack has no end marker of its own.
     """
 
     carries_token: bool = False
@@ -53,24 +54,30 @@ class StreamEvent:
     usage: Usage | None = None
     timings: ServerTimings | None = None
     error: str | None = None
+    last: bool = False
 
 
 class Dialect(Protocol):
     """How one stack's HTTP interface is spoken. Pure: no connection of its own.
 
     `closes_streams` tells that the server closes the connection after each stream, whatever its
-    headers promise: such a connection must not be used again.
+    headers promise: such a connection must not be used again. `data_prefix` is what the lines with
+    payloads begin with; empty where every line is one (newline-delimited JSON).
     """
 
     @property
     def closes_streams(self) -> bool:
         """See the class."""
 
+    @property
+    def data_prefix(self) -> bytes:
+        """See the class."""
+
     def request(self, request: GenerationRequest) -> tuple[str, dict[str, Any]]:
         """Path and JSON body of a streaming generation request."""
 
     def read_event(self, data: bytes) -> StreamEvent | None:
-        """Read the payload of one `data:` line; `None` for the end marker.
+        """Read the payload of one line; `None` for the end marker.
 
         Raises `ValueError` when the payload is not what the stack documents.
         """

@@ -21,6 +21,7 @@ class OpenAIDialect:
     extra: dict[str, Any] = field(default_factory=dict)
     tokenize_path: str | None = "/tokenize"
     closes_streams: bool = False
+    data_prefix: bytes = b"data:"
 
     def request(self, request: GenerationRequest) -> tuple[str, dict[str, Any]]:
         """Path and body; temperature 0, usage reported at the end of the stream."""

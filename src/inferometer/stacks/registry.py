@@ -10,7 +10,9 @@ from inferometer.stacks.base import Stack
 STACKS = {
     "container": "Container",
     "llamacpp": "LlamaCpp",
+    "ollama": "Ollama",
     "openvino": "OpenVino",
+    "tgi": "Tgi",
     "transformers": "Transformers",
     "transformers_agents": "TransformersAgents",
     "transformers_serving": "TransformersServing",
