@@ -1,0 +1,141 @@
+"""lm-eval (EleutherAI's evaluation harness) over items of our own files, or over its hub tasks."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from inferometer import environments
+from inferometer.errors import NotTestableHere, UserError
+from inferometer.quality.benchmarks import Benchmark
+from inferometer.quality.items import ChoiceItem
+from inferometer.quality.multiple_choice import Style, answers, context
+from inferometer.quality.process import Progress, run_host
+
+ENVIRONMENT = "quality"
+PREFIX = "inferometer_"
+
+
+@dataclass(frozen=True)
+class HarnessItem:
+    """What lm-eval found for one item; `accuracy_by_length` is None where its task has none."""
+
+    task: str
+    item: str
+    log_probs: tuple[float, ...]
+    gold: int
+    accuracy: float
+    accuracy_by_length: float | None
+
+
+@dataclass(frozen=True)
+class HarnessRun:
+    """All items of a run, lm-eval's own totals by task, and the versions it ran with."""
+
+    items: tuple[HarnessItem, ...]
+    totals: dict[str, dict[str, Any]]
+    facts: dict[str, str]
+
+
+def write_task(folder: Path, name: str, items: Sequence[ChoiceItem], style: Style) -> str:
+    """Write a task of lm-eval (YAML) and its items (JSON lines) into `folder`; returns its name.
+
+    Prompts are written out, so that its templates have nothing left to do.
+    """
+    task = f"{PREFIX}{name}"
+    rows = [
+        {"id": i.id, "prompt": context(i, style), "answers": answers(i, style), "gold": i.gold}
+        for i in items
+    ]
+    data = folder / f"{task}.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    metrics = ["acc", "acc_norm"] if style == "text" else ["acc"]
+    content = {
+        "task": task,
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(data)}},
+        "test_split": "test",
+        "output_type": "multiple_choice",
+        "doc_to_text": "{{prompt}}",
+        "doc_to_choice": "{{answers}}",
+        "doc_to_target": "{{gold}}",
+        "metric_list": [
+            {"metric": metric, "aggregation": "mean", "higher_is_better": True}
+            for metric in metrics
+        ],
+        "metadata": {"version": 1.0},
+    }
+    (folder / f"{task}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return task
+
+
+def evaluate_offline(
+    root: Path,
+    model: Path,
+    items: dict[str, tuple[Sequence[ChoiceItem], Style]],
+    *,
+    dtype: str = "float32",
+    batch: int = 1,
+    limit_s: float = 3600.0,
+    on_progress: Progress | None = None,
+) -> HarnessRun:
+    """Evaluate a Hugging Face folder on items of ours, by name, without a network.
+
+    Raises `UserError` with lm-eval's last line when it fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="inferometer-tasks-") as folder:
+        tasks = [
+            write_task(Path(folder), name, some, style) for name, (some, style) in items.items()
+        ]
+        job = {"tasks": tasks, "include_path": folder, "offline": True}
+        return _evaluate(root, model, job, dtype, batch, limit_s, on_progress)
+
+
+def evaluate_hub(
+    root: Path,
+    model: Path,
+    benchmark: Benchmark,
+    *,
+    dtype: str = "float32",
+    batch: int = 1,
+    limit_s: float = 14400.0,
+    on_progress: Progress | None = None,
+) -> HarnessRun:
+    """Evaluate on lm-eval's own task, whose items come from the hub.
+
+    Raises `NotTestableHere` where the hub cannot be reached; other errors as above.
+    """
+    job = {"tasks": [benchmark.hub_task], "include_path": None, "offline": False}
+    return _evaluate(root, model, job, dtype, batch, limit_s, on_progress)
+
+
+def _evaluate(
+    root: Path,
+    model: Path,
+    job: dict[str, Any],
+    dtype: str,
+    batch: int,
+    limit_s: float,
+    on_progress: Progress | None,
+) -> HarnessRun:
+    if not (model / "config.json").is_file():
+        raise UserError(f"{model}: no config.json; lm-eval takes a folder in Hugging Face format")
+    python = environments.ensure(root, ENVIRONMENT).python
+    job |= {"model": str(model), "dtype": dtype, "batch": batch}
+    found = run_host(python, "quality_lm_eval", job, limit_s=limit_s, on_progress=on_progress)
+    if found.get("unreachable"):
+        raise NotTestableHere(
+            f"lm-eval's task {job['tasks'][0]} needs the dataset hub: {found['unreachable']}; "
+            "name a folder with its items as quality.data_dir"
+        )
+    return HarnessRun(
+        tuple(
+            HarnessItem(**{**one, "log_probs": tuple(one["log_probs"])}) for one in found["items"]
+        ),
+        found["totals"],
+        found["facts"],
+    )
