@@ -81,10 +81,10 @@ class Container:
         if engine is None:
             sought = ", ".join(ENGINES) if settings.engine == "auto" else settings.engine
             return f"no container engine ({sought}) on this machine"
+        if trouble := _trouble(engine, "ps", "--quiet"):
+            return f"{Path(engine).name} does not answer: {trouble}"
         if settings.gpu and not machine.identity().gpus:
             return "it asks for an NVIDIA GPU, and this machine has none that answers"
-        if trouble := _trouble(engine, "ps", "--quiet"):
-            return f"{engine} does not answer: {trouble}"
         if _trouble(engine, "image", "inspect", settings.image):
             return (
                 f"the image {settings.image} is not on this machine; fetch it first, so that no "
