@@ -119,7 +119,13 @@ def _workloads(ledger: Ledger, kinds: dict[str, Arms]):  # type: ignore[no-untyp
             kept = [(at, seen) for at, seen in found if seen is not None]
             shift = 0.15 * (series - (len(suts) - 1) / 2)
             places, seen = [at for at, _ in kept], [one for _, one in kept]
-            house.points(axes, places, seen, label, series, shift=shift)
+            blocks = [
+                (at, value)
+                for at, arms in enumerate(kinds.values())
+                for value in (arms[sut].at(n, "requests") if sut in arms else ())
+            ]
+            raw = ([at for at, _ in blocks], [value for _, value in blocks])
+            house.points(axes, places, seen, label, series, raw=raw, shift=shift)
         axes.set_xticks(range(len(kinds)), [BLENDS[kind].name for kind in kinds], rotation=45)
         axes.set_yscale("log")
     house.legend(row[0], columns=2)

@@ -100,7 +100,10 @@ def enter_mean(
     ceiling: float | None = None,
     notes: str | None = None,
 ) -> None:
-    """A finding that is a mean over blocks, with its t interval, cut at what is possible."""
+    """A finding that is a mean over blocks, with its t interval, cut at what is possible.
+
+    Everything that is entered here is at least 0; `ceiling` bounds it from above.
+    """
     values = pd.Series(values, dtype=float).dropna()
     shared: dict[str, Any] = {"unit": unit, "where": where, "notes": notes}
     if values.empty:
@@ -108,7 +111,7 @@ def enter_mean(
         ledger.add(name, title, None, n=0, estimator=how, reason=UNREPORTED, **shared)
         return
     seen = intervals.mean_of_blocks(values)
-    ends = (seen.ci[0], min(seen.ci[1], ceiling)) if seen.ci and ceiling else seen.ci
+    ends = seen.ci and (max(seen.ci[0], 0.0), min(seen.ci[1], ceiling or seen.ci[1]))
     ledger.add(
         name,
         title,
