@@ -127,7 +127,8 @@ from lm_eval.utils import apply_template
 tasks = Path(lm_eval.__file__).parent / "tasks"
 arc = yaml.safe_load((tasks / "arc/arc_easy.yaml").read_text())
 mmlu = yaml.safe_load((tasks / "mmlu/default/_default_template_yaml").read_text())
-about = yaml.safe_load((tasks / "mmlu/default/mmlu_anatomy.yaml").read_text().split("include")[0][:-1])
+anatomy = (tasks / "mmlu/default/mmlu_anatomy.yaml").read_text()
+about = yaml.safe_load(anatomy.split('"include"')[0])
 doc = json.loads(sys.argv[1])
 print(json.dumps([
     apply_template(arc["doc_to_text"], doc),

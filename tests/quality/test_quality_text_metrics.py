@@ -1,6 +1,7 @@
 """Scores of texts by the real scorers and the packaged encoder, in their own environment."""
 
 import pytest
+import yaml
 from checkouts import REPOSITORY
 
 from inferometer.errors import NotTestableHere, UserError
@@ -21,6 +22,7 @@ def test_names_hold_the_encoder() -> None:
 
 
 def test_an_encoder_that_cannot_be_had_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    # a stand-in for a machine without a package index
     def gone(name: str) -> encoders.Fetched:
         raise NotTestableHere(f"encoder {name} cannot be had here: no index")
 
@@ -28,6 +30,15 @@ def test_an_encoder_that_cannot_be_had_is_said(monkeypatch: pytest.MonkeyPatch) 
     scores = score_texts(REPOSITORY, [Pair("", (REFERENCE,))]).by_metric
     assert {m for m, s in scores.items() if s[0].status == "not testable here"} == MINILM
     assert (scores["rouge_l"][0].value, scores["rouge_l"][0].status) == (0, "empty")
+
+
+def test_the_conda_twin_has_the_same_pins() -> None:
+    pins = (REPOSITORY / "envs" / "quality.txt").read_text().splitlines()
+    twin = yaml.safe_load((REPOSITORY / "envs" / "quality.yaml").read_text())
+    assert twin["dependencies"][-1]["pip"] == [pin for pin in pins if not pin.startswith("#")]
+    for same in ("torch", "transformers", "tokenizers", "numpy"):
+        here = next(pin for pin in pins if pin.startswith(f"{same}=="))
+        assert here in (REPOSITORY / "envs" / "transformers.txt").read_text().splitlines()
 
 
 @pytest.mark.slow

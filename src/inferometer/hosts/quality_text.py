@@ -22,7 +22,7 @@ def main() -> None:
     os.environ |= {"TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     pairs = job["pairs"]
-    scores: dict[str, list[float | None]] = _overlap(pairs)
+    scores: dict[str, list[float]] = _overlap(pairs)
     facts = {name: version(name) for name in ("rouge-score", "sacrebleu")}
     failed = {}
     for metric, measure in (("bertscore", _bertscore), ("coherence", _coherence)):
@@ -43,7 +43,7 @@ def _say(done: int, of: int) -> None:
     print(json.dumps({"done": done, "of": of}), flush=True)
 
 
-def _overlap(pairs: list[dict[str, Any]]) -> dict[str, list[float | None]]:
+def _overlap(pairs: list[dict[str, Any]]) -> dict[str, list[float]]:
     from rouge_score.rouge_scorer import RougeScorer
     from sacrebleu.metrics import BLEU
 

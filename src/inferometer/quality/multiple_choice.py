@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from inferometer import environments
 from inferometer.quality.items import LETTERS, ChoiceItem
@@ -128,7 +128,7 @@ def transformers_log_probs(
     take (longer than its context, a continuation without tokens) has an error instead of a value;
     nothing is cut off. Raises `UserError` when the model cannot be loaded.
     """
-    job = {"model": str(model), "dtype": dtype, "threads": threads}
+    job: dict[str, Any] = {"model": str(model), "dtype": dtype, "threads": threads}
     job["requests"] = [[one.context, one.continuation] for one in asked]
     python = environments.ensure(root, "transformers").python
     answer = run_host(python, "quality_choices", job, limit_s=limit_s, on_progress=on_progress)
