@@ -84,7 +84,7 @@ async def _greedy(served: Served, prompt: str, tokens: int) -> str:
         ids = None
     path, content = dialect.request(GenerationRequest(ids or prompt, tokens, seed=0))
     headers = {"Connection": "close"} if dialect.closes_streams else None
-    lines, text = DataLines(), []
+    lines, text = DataLines(dialect.data_prefix), []
     async with client.http.post(client.base_url + path, json=content, headers=headers) as answer:
         answer.raise_for_status()
         async for chunk in answer.content.iter_any():
