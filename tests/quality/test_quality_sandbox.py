@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from inferometer.quality import sandbox
 from inferometer.quality.items import CodeItem
 from inferometer.quality.sandbox import Limits, namespaces, run_checks, score_code
 
@@ -114,3 +115,13 @@ def test_answers_of_models() -> None:
     assert wrong.reason.startswith("failed")
     assert score_code("I cannot do that.", ITEM, SHORT).status == "invalid"
     assert score_code(" \n", ITEM, SHORT).status == "empty"
+
+
+def test_without_namespaces_the_limits_and_rules_still_hold(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sandbox, "namespaces", tuple)
+    passed = run("def f(): pass\n")
+    assert (passed.status, passed.isolated) == ("passed", False)
+    assert run("def f():\n    while True: pass\n").status == "cpu"
+    assert run(f"def f():\n    open({str(tmp_path / 'x')!r}, 'w')\n").status == "forbidden"
