@@ -104,7 +104,7 @@ def test_a_url_where_nothing_answers_is_one_message(tmp_path):
 
 
 def test_wrong_stacks_and_settings_are_named():
-    with pytest.raises(UserError, match="'llamacp' is not known; known: .*llamacpp, "):
+    with pytest.raises(UserError, match=r"'llamacp' is not known; known: .*llamacpp, "):
         stack_of(Sut(stack="llamacp"), "design.yaml: suts.a")
     with pytest.raises(UserError, match=r"suts\.a: settings: slot: unknown key; known: slots"):
         stack_of(
