@@ -351,9 +351,11 @@ def _session_facts(sealed: manifest.Manifest) -> SessionFacts:
 
 
 def _stack_version(server: dict[str, Any]) -> str:
-    """The stack with the pins of its own packages: those whose name contains the stack's."""
+    """The stack with the pins of its own packages: their names contain its, or begin it."""
+    stack = _letters(server["stack"])
     pins = (server["environment"] or {}).get("freeze", [])
-    own = [pin for pin in pins if server["stack"] in _letters(pin.partition("==")[0])]
+    names = {pin: _letters(pin.partition("==")[0]) for pin in pins}
+    own = [pin for pin, name in names.items() if stack in name or stack.startswith(name)]
     return f"{server['stack']} ({', '.join(own) or 'version unknown'})"
 
 

@@ -15,6 +15,7 @@ from inferometer.analysis import _stack_version
             "OpenVINO==1.0, openvino-genai==1.1",
         ),
         ("vllm", ["vllm==0.20.0+cpu", "torch==2.13.0+cpu"], "vllm==0.20.0+cpu"),
+        ("transformers_agents", ["torch==2.13.0", "transformers==5.19.0"], "transformers==5.19.0"),
         ("llamacpp", ["pip==23.2.1"], "version unknown"),
     ],
 )
