@@ -26,8 +26,9 @@ from scipy.stats import binom
 
 from inferometer import environments
 from inferometer.artifacts import catalog, fetch
+from inferometer.stacks.local import threads_of
 from inferometer.stacks.server import free_port, running
-from inferometer.stacks.transformers import Transformers, TransformersSettings, threads_of
+from inferometer.stacks.transformers import Transformers, TransformersSettings
 from inferometer.stacks.worker import WorkerClient
 
 ROOT = Path(__file__).parents[1]

@@ -7,14 +7,14 @@ from checkouts import REPOSITORY
 
 from inferometer.design import Sut
 from inferometer.errors import UserError
-from inferometer.stacks import transformers
+from inferometer.stacks import local
 from inferometer.stacks.registry import stack_of
 from inferometer.stacks.transformers import Transformers, TransformersSettings
 
 
 @pytest.mark.parametrize("gpu", [False, True])
 def test_the_device_decides_the_environment(monkeypatch, gpu):
-    monkeypatch.setattr(transformers, "_has_gpu", lambda: gpu)
+    monkeypatch.setattr(local, "has_gpu", lambda: gpu)
     stack = Transformers()
     auto = stack.environment_for(TransformersSettings())
     assert auto == ("transformers-cuda" if gpu else "transformers")

@@ -146,3 +146,10 @@ async def answers(http: aiohttp.ClientSession, url: str) -> bool:
             return answer.status == 200
     except (aiohttp.ClientError, TimeoutError, OSError):
         return False
+
+
+async def get_json(http: aiohttp.ClientSession, url: str) -> Any:
+    """The JSON at `url`; raises aiohttp's errors."""
+    async with http.get(url) as answer:
+        answer.raise_for_status()
+        return await answer.json(content_type=None)

@@ -1,7 +1,6 @@
 """llama.cpp's own server, from the xllamacpp wheel, in an environment of its own."""
 
-import json
-import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -12,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from inferometer.errors import NotTestableHere, UserError
 from inferometer.hosts import memory_cap
-from inferometer.stacks.base import Launch, answers
+from inferometer.stacks import local
+from inferometer.stacks.base import Launch, answers, get_json
 from inferometer.stacks.openai import OpenAIDialect
 
 HOST = Path(__file__).parents[1] / "hosts" / "llamacpp_server.py"
@@ -66,19 +66,12 @@ class LlamaCpp:
 
     def launch(self, settings: Any, artifact: Path | None, python: Path, port: int) -> Launch:
         """One JSON argument carries every setting, so the command line says it all."""
-        if artifact is None:
-            raise UserError("llamacpp: a SUT of this stack needs an artifact")
-        threads = settings.threads or len(os.sched_getaffinity(0))
-        options = settings.model_dump() | {
-            "threads": threads,
-            "model": str(artifact),
-            "host": "127.0.0.1",
-            "port": port,
-        }
-        command = [str(python), str(HOST), json.dumps(options)]
-        if settings.memory_limit_mib is not None:
-            command = _capped(command, python, settings.memory_limit_mib, artifact)
-        return Launch(command=command, base_url=f"http://127.0.0.1:{port}")
+        artifact = local.needed(self.name, artifact)
+        launch = local.hosted(python, HOST, settings, artifact, port)
+        if settings.memory_limit_mib is None:
+            return launch
+        command = _capped(launch.command, python, settings.memory_limit_mib, artifact)
+        return replace(launch, command=command)
 
     async def ready(self, http: aiohttp.ClientSession, base_url: str) -> bool:
         """`/health` answers 200 once the model is loaded."""
@@ -91,9 +84,9 @@ class LlamaCpp:
 
         The memory limit is the kernel's, of the process that listens on the server's port.
         """
-        props = await _get(http, base_url + "/props")
-        slots = await _get(http, base_url + "/slots")
-        models = await _get(http, base_url + "/v1/models")
+        props = await get_json(http, base_url + "/props")
+        slots = await get_json(http, base_url + "/slots")
+        models = await get_json(http, base_url + "/v1/models")
         seen = {
             "slots": props.get("total_slots"),
             "slots_listed": len(slots),
@@ -109,12 +102,8 @@ class LlamaCpp:
             "slots_listed": settings.slots,
             "context_per_slot": [settings.context_per_slot],
         }
-        for name, value in asked.items():
-            if seen[name] != value:
-                raise UserError(
-                    f"llamacpp: asked for {name} = {value}, the server runs with {seen[name]}; "
-                    "llama.cpp rounds the context up to its block size: use a multiple of 256"
-                )
+        rounds = "llama.cpp rounds the context up to its block size: use a multiple of 256"
+        local.check(self.name, asked, seen, rounds)
         return seen
 
 
@@ -140,9 +129,3 @@ def _limit_in_force(base_url: str, asked_mib: int) -> int:
             f"port {port} to {', '.join(map(str, limits)) or 'nothing known'} bytes"
         )
     return asked_mib * memory_cap.MIB
-
-
-async def _get(http: aiohttp.ClientSession, url: str) -> Any:
-    async with http.get(url) as answer:
-        answer.raise_for_status()
-        return await answer.json(content_type=None)

@@ -1,15 +1,13 @@
 """OpenVINO GenAI: its continuous batching behind a small host, in an environment of its own."""
 
-import json
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 import aiohttp
 from pydantic import BaseModel, ConfigDict, Field
 
-from inferometer.errors import UserError
-from inferometer.stacks.base import Launch, answers
+from inferometer.stacks import local
+from inferometer.stacks.base import Launch, answers, get_json
 from inferometer.stacks.openai import OpenAIDialect
 
 HOST = Path(__file__).parents[1] / "hosts" / "openvino_server.py"
@@ -59,16 +57,7 @@ class OpenVino:
 
     def launch(self, settings: Any, artifact: Path | None, python: Path, port: int) -> Launch:
         """One JSON argument carries every setting, so the command line says it all."""
-        if artifact is None:
-            raise UserError("openvino: a SUT of this stack needs an artifact")
-        options = settings.model_dump() | {
-            "threads": _threads(settings),
-            "model": str(artifact),
-            "host": "127.0.0.1",
-            "port": port,
-        }
-        command = [str(python), str(HOST), json.dumps(options)]
-        return Launch(command=command, base_url=f"http://127.0.0.1:{port}")
+        return local.hosted(python, HOST, settings, local.needed(self.name, artifact), port)
 
     async def ready(self, http: aiohttp.ClientSession, base_url: str) -> bool:
         """`/health` answers 200 once the model is compiled."""
@@ -78,32 +67,22 @@ class OpenVino:
         self, http: aiohttp.ClientSession, base_url: str, settings: Any
     ) -> dict[str, Any]:
         """What OpenVINO printed of the compiled model and its scheduler, checked."""
-        async with http.get(base_url + "/props") as answer:
-            answer.raise_for_status()
-            seen = await answer.json()
+        seen = await get_json(http, base_url + "/props")
         compiled, scheduler = seen["compiled"], seen["scheduler"]
         pairs = {
             "max_sequences": (settings.max_sequences, seen["max_sequences"]),
             "context": (settings.context, seen["context"]),
             "dtype": (PRECISIONS[settings.dtype], compiled["INFERENCE_PRECISION_HINT"]),
             "kv_cache_precision": (settings.kv_cache_precision, compiled["KV_CACHE_PRECISION"]),
-            "threads": (str(_threads(settings)), compiled["INFERENCE_NUM_THREADS"]),
+            "threads": (str(local.threads_of(settings)), compiled["INFERENCE_NUM_THREADS"]),
             "cache_size_gib": (str(settings.cache_size_gib), scheduler["cache_size"]),
             "batch_tokens": (str(settings.batch_tokens), scheduler["max_num_batched_tokens"]),
             "split_prompts": (_word(settings.split_prompts), scheduler["dynamic_split_fuse"]),
             "prefix_cache": (_word(settings.prefix_cache), scheduler["enable_prefix_caching"]),
         }
-        for name, (asked, found) in pairs.items():
-            if asked != found:
-                raise UserError(
-                    f"openvino: asked for {name} = {asked}, the server runs with {found}; this "
-                    "processor or this model does not offer it: change the SUT"
-                )
+        asked = {name: pair[0] for name, pair in pairs.items()}
+        local.check(self.name, asked, {name: pair[1] for name, pair in pairs.items()})
         return seen | {"tokens": "counted by the host, one each time the pipeline gives one"}
-
-
-def _threads(settings: OpenVinoSettings) -> int:
-    return settings.threads or len(os.sched_getaffinity(0))
 
 
 def _word(value: bool) -> str:

@@ -1,17 +1,13 @@
 """Transformers in process: a worker with prefill and decode apart, in an environment of its own."""
 
-import json
-import os
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import aiohttp
 from pydantic import BaseModel, ConfigDict, Field
 
-from inferometer import machine
-from inferometer.errors import UserError
-from inferometer.stacks.base import Launch, answers
+from inferometer.stacks import local
+from inferometer.stacks.base import Launch, answers, get_json
 
 HOST = Path(__file__).parents[1] / "hosts" / "transformers_worker.py"
 
@@ -46,13 +42,11 @@ class Transformers:
 
     def environment_for(self, settings: Any) -> str:
         """The build of torch that the device needs."""
-        return "transformers-cuda" if device_of(settings) == "cuda" else "transformers"
+        return "transformers-cuda" if local.device_of(settings) == "cuda" else "transformers"
 
     def why_not(self, settings: Any) -> str | None:
         """A GPU that is asked for and is not there."""
-        if settings.device == "cuda" and not _has_gpu():
-            return "it asks for an NVIDIA GPU, and this machine has none that answers"
-        return None
+        return local.why_no_gpu(settings)
 
     def dialect(self, settings: Any) -> None:
         """A worker is not spoken to as a server: see stacks/worker.py."""
@@ -60,17 +54,7 @@ class Transformers:
 
     def launch(self, settings: Any, artifact: Path | None, python: Path, port: int) -> Launch:
         """One JSON argument carries every setting, so the command line says it all."""
-        if artifact is None:
-            raise UserError("transformers: a SUT of this stack needs an artifact")
-        options = settings.model_dump() | {
-            "device": device_of(settings),
-            "threads": threads_of(settings),
-            "model": str(artifact),
-            "host": "127.0.0.1",
-            "port": port,
-        }
-        command = [str(python), str(HOST), json.dumps(options)]
-        return Launch(command=command, base_url=f"http://127.0.0.1:{port}")
+        return local.hosted(python, HOST, settings, local.needed(self.name, artifact), port)
 
     async def ready(self, http: aiohttp.ClientSession, base_url: str) -> bool:
         """`/health` answers 200 once the model is loaded."""
@@ -80,41 +64,23 @@ class Transformers:
         self, http: aiohttp.ClientSession, base_url: str, settings: Any
     ) -> dict[str, Any]:
         """The facts of the loaded model from `/props`, checked against the settings."""
-        async with http.get(base_url + "/props") as answer:
-            answer.raise_for_status()
-            seen = await answer.json()
+        seen = await get_json(http, base_url + "/props")
         asked = {
-            "device": "cuda:0" if device_of(settings) == "cuda" else "cpu",
+            "device": torch_device_of(settings),
             "dtype": settings.dtype,
             "attention": settings.attention,
             "compile": settings.compile,
             "dynamic_shapes": settings.dynamic_shapes,
             "cache_kind": settings.cache,
-            "threads": threads_of(settings),
-            "memory_limit_mib": settings.memory_limit_mib,
+            "threads": local.threads_of(settings),
         }
-        for name, value in asked.items():
-            # without a limit of ours, the user's own may be in force
-            if seen[name] != value and not (name == "memory_limit_mib" and value is None):
-                raise UserError(
-                    f"transformers: asked for {name} = {value}, the worker runs with "
-                    f"{seen[name]}; this model or this machine does not offer it: change the SUT"
-                )
+        # without a limit of ours, the user's own may be in force
+        if settings.memory_limit_mib is not None:
+            asked["memory_limit_mib"] = settings.memory_limit_mib
+        local.check(self.name, asked, seen)
         return seen
 
 
-def device_of(settings: TransformersSettings) -> Literal["cpu", "cuda"]:
-    """The device that the settings mean on this machine."""
-    if settings.device != "auto":
-        return settings.device
-    return "cuda" if _has_gpu() else "cpu"
-
-
-def threads_of(settings: TransformersSettings) -> int:
-    """The number of threads that the settings mean on this machine."""
-    return settings.threads or len(os.sched_getaffinity(0))
-
-
-@cache
-def _has_gpu() -> bool:
-    return bool(machine.identity().gpus)
+def torch_device_of(settings: Any) -> str:
+    """The device that the settings mean on this machine, in the words of torch."""
+    return "cuda:0" if local.device_of(settings) == "cuda" else "cpu"

@@ -1,15 +1,14 @@
 """Transformers with N sequences at once, in process: the control says how they run together."""
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 import aiohttp
 from pydantic import BaseModel, ConfigDict, Field
 
-from inferometer.errors import UserError
-from inferometer.stacks.base import Launch
-from inferometer.stacks.transformers import Transformers, device_of, threads_of
+from inferometer.stacks import local
+from inferometer.stacks.base import Launch, get_json
+from inferometer.stacks.transformers import Transformers, torch_device_of
 
 HOST = Path(__file__).parents[1] / "hosts" / "transformers_agents_worker.py"
 
@@ -46,38 +45,21 @@ class TransformersAgents(Transformers):
 
     def launch(self, settings: Any, artifact: Path | None, python: Path, port: int) -> Launch:
         """One JSON argument carries every setting, so the command line says it all."""
-        if artifact is None:
-            raise UserError("transformers_agents: a SUT of this stack needs an artifact")
-        options = settings.model_dump() | {
-            "device": device_of(settings),
-            "threads": threads_of(settings),
-            "model": str(artifact),
-            "host": "127.0.0.1",
-            "port": port,
-        }
-        command = [str(python), str(HOST), json.dumps(options)]
-        return Launch(command=command, base_url=f"http://127.0.0.1:{port}")
+        return local.hosted(python, HOST, settings, local.needed(self.name, artifact), port)
 
     async def read_back(
         self, http: aiohttp.ClientSession, base_url: str, settings: Any
     ) -> dict[str, Any]:
         """The facts of the loaded model from `/props`, checked against the settings."""
-        async with http.get(base_url + "/props") as answer:
-            answer.raise_for_status()
-            seen = await answer.json()
+        seen = await get_json(http, base_url + "/props")
         asked = {
-            "device": "cuda:0" if device_of(settings) == "cuda" else "cpu",
+            "device": torch_device_of(settings),
             "dtype": settings.dtype,
             "attention": _attention(settings),
-            "threads": threads_of(settings),
+            "threads": local.threads_of(settings),
             "control": settings.control,
         }
-        for name, value in asked.items():
-            if seen[name] != value:
-                raise UserError(
-                    f"transformers_agents: asked for {name} = {value}, the worker runs with "
-                    f"{seen[name]}; this model or this machine does not offer it: change the SUT"
-                )
+        local.check(self.name, asked, seen)
         return seen
 
 

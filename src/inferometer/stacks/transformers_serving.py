@@ -1,16 +1,15 @@
 """Transformers as a server: its continuous batching behind a small host."""
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 import aiohttp
 from pydantic import BaseModel, ConfigDict, Field
 
-from inferometer.errors import UserError
-from inferometer.stacks.base import Launch, answers
+from inferometer.stacks import local
+from inferometer.stacks.base import Launch, answers, get_json
 from inferometer.stacks.openai import OpenAIDialect
-from inferometer.stacks.transformers import Transformers, device_of, threads_of
+from inferometer.stacks.transformers import Transformers, torch_device_of
 
 HOST = Path(__file__).parents[1] / "hosts" / "transformers_serving_server.py"
 
@@ -55,17 +54,7 @@ class TransformersServing:
 
     def launch(self, settings: Any, artifact: Path | None, python: Path, port: int) -> Launch:
         """One JSON argument carries every setting, so the command line says it all."""
-        if artifact is None:
-            raise UserError("transformers_serving: a SUT of this stack needs an artifact")
-        options = settings.model_dump() | {
-            "device": device_of(settings),
-            "threads": threads_of(settings),
-            "model": str(artifact),
-            "host": "127.0.0.1",
-            "port": port,
-        }
-        command = [str(python), str(HOST), json.dumps(options)]
-        return Launch(command=command, base_url=f"http://127.0.0.1:{port}")
+        return local.hosted(python, HOST, settings, local.needed(self.name, artifact), port)
 
     async def ready(self, http: aiohttp.ClientSession, base_url: str) -> bool:
         """`/health` answers 200 once the model is loaded."""
@@ -75,12 +64,10 @@ class TransformersServing:
         self, http: aiohttp.ClientSession, base_url: str, settings: Any
     ) -> dict[str, Any]:
         """The facts of the loaded model and of the batching from `/props`, checked."""
-        async with http.get(base_url + "/props") as answer:
-            answer.raise_for_status()
-            seen = await answer.json()
+        seen = await get_json(http, base_url + "/props")
         asked = {
-            "device": "cuda:0" if device_of(settings) == "cuda" else "cpu",
-            "threads": threads_of(settings),
+            "device": torch_device_of(settings),
+            "threads": local.threads_of(settings),
             **{
                 name: getattr(settings, name)
                 for name in (
@@ -89,10 +76,5 @@ class TransformersServing:
                 )
             },
         }
-        for name, value in asked.items():
-            if seen[name] != value:
-                raise UserError(
-                    f"transformers_serving: asked for {name} = {value}, the server runs with "
-                    f"{seen[name]}; this model or this machine does not offer it: change the SUT"
-                )
+        local.check(self.name, asked, seen)
         return seen | {"tokens": "counted by the host, one each time the library gives one"}

@@ -2,19 +2,17 @@
 
 import asyncio
 import json
-import os
 import tempfile
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import aiohttp
 from pydantic import BaseModel, ConfigDict, Field
 
-from inferometer import machine
 from inferometer.errors import UserError
-from inferometer.stacks.base import Launch, ServerTimings, StreamEvent, answers
+from inferometer.stacks import local
+from inferometer.stacks.base import Launch, ServerTimings, StreamEvent, answers, get_json
 from inferometer.stacks.openai import OpenAIDialect
 from inferometer.stacks.vllm_trace import label_phases
 
@@ -82,13 +80,11 @@ class Vllm:
 
     def environment_for(self, settings: Any) -> str:
         """The build that the device needs."""
-        return "vllm-cuda" if device_of(settings) == "cuda" else "vllm"
+        return "vllm-cuda" if local.device_of(settings) == "cuda" else "vllm"
 
     def why_not(self, settings: Any) -> str | None:
         """A GPU that is asked for and is not there."""
-        if settings.device == "cuda" and not _has_gpu():
-            return "it asks for an NVIDIA GPU, and this machine has none that answers"
-        return None
+        return local.why_no_gpu(settings)
 
     def dialect(self, settings: Any) -> VllmDialect:
         """Forced output length: neither the end-of-sequence token nor a stop ends a request."""
@@ -96,8 +92,7 @@ class Vllm:
 
     def launch(self, settings: Any, artifact: Path | None, python: Path, port: int) -> Launch:
         """The command line says it all, its environment among it."""
-        if artifact is None:
-            raise UserError("vllm: a SUT of this stack needs an artifact")
+        artifact = local.needed(self.name, artifact)
         if not (artifact / "config.json").is_file():
             raise UserError(
                 f"vllm: {artifact.name} is no Hugging Face folder (config.json, *.safetensors); "
@@ -106,7 +101,7 @@ class Vllm:
         command = ["env", *_variables(settings, python), str(python), "-P", "-m", MODULE]
         options = _options(settings, artifact)
         command += ["--model", str(artifact), "--host", "127.0.0.1", "--port", str(port), *options]
-        return Launch(command=command, base_url=f"http://127.0.0.1:{port}")
+        return local.at_port(port, command)
 
     async def ready(self, http: aiohttp.ClientSession, base_url: str) -> bool:
         """`/health` answers 200 once the engine is up."""
@@ -118,7 +113,7 @@ class Vllm:
         """The configuration that the engine runs with, from `/server_info`."""
         seen = _in_force(await _server_info(http, base_url))
         asked: dict[str, Any] = {
-            "device": device_of(settings),
+            "device": local.device_of(settings),
             "max_sequences": settings.max_sequences,
             "context": settings.context,
             "kv_cache_bytes": int(settings.kv_cache_gib * GIB),
@@ -129,14 +124,9 @@ class Vllm:
         }
         if settings.dtype != "auto":
             asked["dtype"] = settings.dtype
-        if device_of(settings) == "cpu":
-            asked["threads"] = threads_of(settings)
-        for name, value in asked.items():
-            if seen[name] != value:
-                raise UserError(
-                    f"vllm: asked for {name} = {value}, the server runs with {seen[name]}; this "
-                    "model or this machine does not offer it: change the SUT"
-                )
+        if local.device_of(settings) == "cpu":
+            asked["threads"] = local.threads_of(settings)
+        local.check(self.name, asked, seen)
         return seen
 
     async def start_profile(self, http: aiohttp.ClientSession, base_url: str) -> None:
@@ -161,29 +151,12 @@ class Vllm:
         return traces
 
 
-def device_of(settings: VllmSettings) -> Literal["cpu", "cuda"]:
-    """The device that the settings mean on this machine."""
-    if settings.device != "auto":
-        return settings.device
-    return "cuda" if _has_gpu() else "cpu"
-
-
-def threads_of(settings: VllmSettings) -> int:
-    """The number of OpenMP threads that the settings mean on this machine's CPU."""
-    return settings.threads or len(os.sched_getaffinity(0))
-
-
-@cache
-def _has_gpu() -> bool:
-    return bool(machine.identity().gpus)
-
-
 def _variables(settings: VllmSettings, python: Path) -> list[str]:
     """The server's environment. Dev mode is what makes it tell its configuration."""
     variables = [*OFFLINE, "VLLM_SERVER_DEV_MODE=1"]
-    if device_of(settings) == "cpu":
+    if local.device_of(settings) == "cpu":
         # left to itself, vLLM binds its threads to all cores but one, which it keeps to itself
-        threads = threads_of(settings)
+        threads = local.threads_of(settings)
         variables += ["VLLM_CPU_OMP_THREADS_BIND=nobind", f"OMP_NUM_THREADS={threads}"]
         # as vLLM's manual asks; GNU's OpenMP spins at barriers, against the server's own processes
         openmp = python.parents[1] / "lib" / "libiomp5.so"
@@ -268,9 +241,7 @@ def _timings(content: Any) -> ServerTimings | None:
 
 
 async def _server_info(http: aiohttp.ClientSession, base_url: str) -> dict[str, Any]:
-    async with http.get(base_url + "/server_info?config_format=json") as answer:
-        answer.raise_for_status()
-        return await answer.json()
+    return await get_json(http, base_url + "/server_info?config_format=json")
 
 
 async def _traces(http: aiohttp.ClientSession, base_url: str) -> list[Path]:
