@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from inferometer.design import Depth, Sut, validated
 from inferometer.errors import UserError
 
 CONFIG_FILE = Path("config/config.yaml")
+BENCHMARK_FILES = ("arc_challenge", "mmlu")
+"""How the files of items in `quality.data_dir` begin: the names of `quality.benchmarks`."""
 
 
 class _Section(BaseModel):
@@ -33,6 +35,34 @@ class ExperimentConfig(_Section):
     suts: dict[str, Sut] = {}
 
 
+class QualityConfig(_Section):
+    """Where items of public benchmarks are.
+
+    `data_dir` holds `mmlu*.jsonl` and `arc_challenge*.jsonl`, or one of them; relative to where the
+    command runs. Without it they come from the dataset hub.
+    """
+
+    data_dir: Path | None = None
+
+    @field_validator("data_dir")
+    @classmethod
+    def _has_items(cls, path: Path | None) -> Path | None:
+        if path is None:
+            return None
+        folder = path.expanduser()
+        if not folder.is_dir():
+            raise ValueError(f"{path} is no folder; name the one with the items, or leave it out")
+        files = {name: sorted(folder.glob(f"{name}*.jsonl")) for name in BENCHMARK_FILES}
+        if not any(files.values()):
+            expected = " or ".join(f"{name}*.jsonl" for name in files)
+            raise ValueError(f"{path} has no {expected}; docs/quality.md says what is in them")
+        for name, found in files.items():
+            if len(found) > 1:
+                there = ", ".join(file.name for file in found)
+                raise ValueError(f"{path} has {there}; leave one file {name}*.jsonl there")
+        return folder
+
+
 class Config(_Section):
     """Everything a user may change; see config/config.yaml for what each key does."""
 
@@ -41,6 +71,7 @@ class Config(_Section):
     strict: bool = False
     artifacts: dict[str, LocalArtifact] = {}
     experiments: dict[str, ExperimentConfig] = {}
+    quality: QualityConfig = QualityConfig()
 
     def experiment(self, name: str) -> ExperimentConfig:
         """The section of one experiment; empty when the user says nothing about it."""

@@ -11,7 +11,7 @@ import yaml
 
 from inferometer import environments
 from inferometer.errors import NotTestableHere, UserError
-from inferometer.quality.benchmarks import Benchmark
+from inferometer.quality.benchmarks import Benchmark, benchmark, offline_items
 from inferometer.quality.items import ChoiceItem
 from inferometer.quality.multiple_choice import Style, answers, context
 from inferometer.quality.process import Progress, run_host
@@ -111,6 +111,30 @@ def evaluate_hub(
     """
     job = {"tasks": [benchmark.hub_task], "include_path": None, "offline": False}
     return _evaluate(root, model, job, dtype, batch, limit_s, on_progress)
+
+
+def evaluate(
+    root: Path,
+    model: Path,
+    name: str,
+    data_dir: Path | None,
+    *,
+    dtype: str = "float32",
+    batch: int = 1,
+    on_progress: Progress | None = None,
+) -> HarnessRun:
+    """Evaluate on a benchmark: its items in `quality.data_dir`, else lm-eval's task of the hub.
+
+    A faulty line of the folder's file is left out; `offline_items` names it, and gives the digest
+    of the others. Raises as `evaluate_hub`, and `UserError` where the folder lacks the file.
+    """
+    asked = benchmark(name)
+    if data_dir is None:
+        return evaluate_hub(root, model, asked, dtype=dtype, batch=batch, on_progress=on_progress)
+    items: tuple[Sequence[ChoiceItem], Style] = offline_items(name, data_dir).items, asked.style
+    return evaluate_offline(
+        root, model, {name: items}, dtype=dtype, batch=batch, on_progress=on_progress
+    )
 
 
 def _evaluate(

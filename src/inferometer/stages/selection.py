@@ -97,9 +97,10 @@ class Selection:
         config = self.repository.config
         known = experiments.names(self.repository.root)
         stored = configuration.load(self.repository.root / configuration.CONFIG_FILE, known=known)
-        if (config.experiments, config.artifacts) == (stored.experiments, stored.artifacts):
+        handed = {"experiments", "artifacts", "quality"}
+        content = config.model_dump(mode="json", include=handed)
+        if content == stored.model_dump(mode="json", include=handed):
             return ""
-        content = config.model_dump(mode="json", include={"experiments", "artifacts"})
         return f"--overrides '{json.dumps(content)}'"
 
     def design(self, name: str) -> Design:
