@@ -1,7 +1,6 @@
 """Ollama, as a client of a server that the user runs: `/api/generate`, without its template."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -10,13 +9,12 @@ from pydantic import Field
 from inferometer.errors import NotTestableHere, UserError
 from inferometer.stacks.base import (
     GenerationRequest,
-    Launch,
     ServerTimings,
     StreamEvent,
     Usage,
-    answers,
+    get_json,
 )
-from inferometer.stacks.by_url import ServerSettings, get_json, json_object, silent
+from inferometer.stacks.by_url import LENGTHS, ByUrl, ServerSettings, json_object, prompt_text
 
 NANOSECONDS = 1e9
 
@@ -47,11 +45,9 @@ class OllamaDialect:
 
     def request(self, request: GenerationRequest) -> tuple[str, dict[str, Any]]:
         """Path and body; greedy."""
-        if not isinstance(request.prompt, str):
-            raise UserError("ollama: takes texts as prompts, no token ids")
         return "/api/generate", {
             "model": self.settings.model,
-            "prompt": request.prompt,
+            "prompt": prompt_text("ollama", request),
             "raw": True,
             "stream": True,
             "keep_alive": self.settings.keep_alive,
@@ -90,31 +86,16 @@ class OllamaDialect:
         raise NotTestableHere("Ollama offers no tokenizer, so prompts go out as text")
 
 
-class Ollama:
+class Ollama(ByUrl):
     """A server by URL; see `Stack` for the methods."""
 
     name = "ollama"
     settings_model: type[ServerSettings] = OllamaSettings
-
-    def environment_for(self, settings: Any) -> None:
-        """The user's own server has its own."""
-        return
-
-    def why_not(self, settings: Any) -> str | None:
-        """Nothing answers at the URL."""
-        return silent(settings.url, "/api/version")
+    health = "/api/version"
 
     def dialect(self, settings: Any) -> OllamaDialect:
         """Each request carries the settings."""
         return OllamaDialect(settings)
-
-    def launch(self, settings: Any, artifact: Path | None, python: Path, port: int) -> Launch:
-        """Nothing is started: the command is empty."""
-        return Launch(command=[], base_url=settings.url)
-
-    async def ready(self, http: aiohttp.ClientSession, base_url: str) -> bool:
-        """`/api/version` answers 200."""
-        return await answers(http, base_url + "/api/version")
 
     async def read_back(
         self, http: aiohttp.ClientSession, base_url: str, settings: Any
@@ -154,7 +135,7 @@ class Ollama:
             "vram_bytes": running.get("size_vram"),
             "num_parallel": None,  # of the server's environment; no answer tells it
             "tokens": "eval_count of the server; its pieces of text need not be single tokens",
-            "lengths": "not forced: an answer that ends by itself is a failed request",
+            "lengths": LENGTHS,
         }
 
 

@@ -1,15 +1,14 @@
 """Text Generation Inference, as a client of a server that the user runs: `/generate_stream`."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 from pydantic import Field
 
 from inferometer.errors import NotTestableHere, UserError
-from inferometer.stacks.base import GenerationRequest, Launch, StreamEvent, Usage, answers
-from inferometer.stacks.by_url import ServerSettings, get_json, json_object, silent
+from inferometer.stacks.base import GenerationRequest, StreamEvent, Usage, get_json
+from inferometer.stacks.by_url import LENGTHS, ByUrl, ServerSettings, json_object, prompt_text
 
 TOLD = (
     *("model_id", "model_sha", "model_dtype", "model_device_type", "version", "sha"),
@@ -37,10 +36,8 @@ class TgiDialect:
 
     def request(self, request: GenerationRequest) -> tuple[str, dict[str, Any]]:
         """Path and body; greedy, with details."""
-        if not isinstance(request.prompt, str):
-            raise UserError("tgi: takes texts as prompts, no token ids")
         return "/generate_stream", {
-            "inputs": request.prompt,
+            "inputs": prompt_text("tgi", request),
             "parameters": {
                 "max_new_tokens": request.output_tokens,
                 "do_sample": False,
@@ -75,31 +72,16 @@ class TgiDialect:
         raise NotTestableHere("TGI takes no token ids, so prompts go out as text")
 
 
-class Tgi:
+class Tgi(ByUrl):
     """A server by URL; see `Stack` for the methods."""
 
     name = "tgi"
     settings_model: type[ServerSettings] = TgiSettings
-
-    def environment_for(self, settings: Any) -> None:
-        """The user's own server has its own."""
-        return
-
-    def why_not(self, settings: Any) -> str | None:
-        """Nothing answers at the URL."""
-        return silent(settings.url, "/health")
+    health = "/health"
 
     def dialect(self, settings: Any) -> TgiDialect:
         """The same for all settings: a server has one model."""
         return TgiDialect()
-
-    def launch(self, settings: Any, artifact: Path | None, python: Path, port: int) -> Launch:
-        """Nothing is started: the command is empty."""
-        return Launch(command=[], base_url=settings.url)
-
-    async def ready(self, http: aiohttp.ClientSession, base_url: str) -> bool:
-        """`/health` answers 200."""
-        return await answers(http, base_url + "/health")
 
     async def read_back(
         self, http: aiohttp.ClientSession, base_url: str, settings: Any
@@ -118,5 +100,5 @@ class Tgi:
             )
         return {name: info.get(name) for name in TOLD} | {
             "tokens": "generated_tokens of the server; one event a token",
-            "lengths": "not forced: an answer that ends by itself is a failed request",
+            "lengths": LENGTHS,
         }
