@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def family(tmp_path):
         [sys.executable, "-c", PARENT, *command], stdout=subprocess.PIPE, text=True
     )
     guard = int(parent.stdout.readline())
-    assert until(pids.exists, 10)
+    assert until(pids.exists)
     members = [psutil.Process(int(pid)) for pid in [guard, *pids.read_text().split()]]
     yield parent, members
     for process in members:
@@ -54,23 +55,41 @@ def gone(process):
 def test_nothing_survives_the_kill_of_the_parent(family):
     parent, members = family
     parent.send_signal(signal.SIGKILL)
-    assert until(lambda: all(gone(process) for process in members), 8)
+    assert until(lambda: all(gone(process) for process in members))
 
 
 def test_the_server_dies_with_its_guard(family):
     _, (guard, server, _) = family
     guard.kill()
-    assert until(lambda: gone(server), 8)
+    assert until(lambda: gone(server))
 
 
 def test_a_server_that_ends_takes_its_children_along(family):
     _, (guard, server, child) = family
     server.kill()
-    assert until(lambda: gone(child) and gone(guard), 8)
+    assert until(lambda: gone(child) and gone(guard))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_temporary_files_go_with_the_server(tmp_path, number):
+    code = "import tempfile, time; tempfile.mkstemp(); print('made', flush=True); time.sleep(600)"
+    guard = subprocess.Popen(
+        [sys.executable, str(GUARD), sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    )
+    assert guard.stdout.readline() == b"made\n"
+    assert len(list(tmp_path.glob("inferometer-*/*"))) == 1
+    psutil.Process(guard.pid).children()[0].send_signal(number)
+    assert guard.wait(10) == 128 + number
+    assert not list(tmp_path.iterdir())
+    guard.stdin.close()
+    guard.stdout.close()
 
 
 def test_the_exit_status_of_the_server_is_passed_on():
     command = [sys.executable, str(GUARD), sys.executable, "-c", "raise SystemExit(7)"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
-    assert process.wait(10) == 7
+    assert process.wait(30) == 7
     process.stdin.close()

@@ -133,7 +133,7 @@ def test_a_trace_holds_every_thread_and_process(worker, control):
 def test_without_profile_no_trace_is_written(worker, control):
     live = worker(control)
     assert live.run()["traces"] == []
-    folders = list(live.log.parent.glob("inferometer-traces-*"))
+    folders = list(live.log.parent.glob("*/inferometer-traces-*"))
     assert [list(folder.iterdir()) for folder in folders] == [[]]
 
 
@@ -142,13 +142,13 @@ def test_the_folder_of_traces_goes_with_the_worker(python, tiny, tmp_path):
     with Live(python, tiny, tmp_path / "log", control="serial", threads=1) as live:
         (trace,) = map(Path, live.run(profile=True)["traces"])
         assert trace.is_file()
-    assert not list(tmp_path.glob("inferometer-traces-*"))
+    assert not list(tmp_path.glob("inferometer-*"))
     with (
         pytest.raises(UserError, match=r"cannot be run"),
         Live(python, tmp_path / "no model", tmp_path / "log", control="serial", threads=1),
     ):
         pass
-    assert not list(tmp_path.glob("inferometer-traces-*"))
+    assert not list(tmp_path.glob("inferometer-*"))
 
 
 @pytest.mark.parametrize("control", CONTROLS)

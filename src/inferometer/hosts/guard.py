@@ -3,13 +3,18 @@
 Standard library only. Its standard input is a pipe from the measuring process: when that pipe
 closes, whatever the reason (even `kill -9`), the server and everything it started is killed.
 Should this guard itself be killed, the kernel kills the server (Linux).
+
+The server's temporary files (`TMPDIR`) are in a folder that goes with it, however it ends: sockets,
+compiler caches and traces are not left to the programs that made them.
 """
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from contextlib import suppress
@@ -18,6 +23,7 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 GRACE_S = 3.0
+REMOVE_LIMIT_S = 1.0
 
 
 def _prctl(option: int, value: int) -> None:
@@ -58,8 +64,8 @@ def _parent(pid: str) -> int:
         return 0
 
 
-def _end(server: subprocess.Popen) -> None:
-    """Ask the server to stop, then kill all that is left."""
+def _end(server: subprocess.Popen, folder: Path) -> None:
+    """Ask the server to stop, kill all that is left, remove its temporary files."""
     if server.poll() is None:
         server.terminate()
         deadline = time.monotonic() + GRACE_S
@@ -69,6 +75,14 @@ def _end(server: subprocess.Popen) -> None:
         with suppress(OSError):
             os.kill(pid, signal.SIGKILL)
     server.poll()
+    _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Again while what was just killed may still write."""
+    deadline = time.monotonic() + REMOVE_LIMIT_S
+    while folder.exists() and time.monotonic() < deadline:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> int:
@@ -76,18 +90,25 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the measuring process decides, not the terminal
     signal.signal(signal.SIGTERM, lambda *_: os.close(0))
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
-    server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, preexec_fn=_prepare_child)
+    # short: paths of UNIX sockets end at 107 characters
+    folder = Path(tempfile.mkdtemp(prefix="inferometer-"))
+    server = subprocess.Popen(
+        sys.argv[1:],
+        stdin=subprocess.DEVNULL,
+        env=os.environ | {"TMPDIR": str(folder)},
+        preexec_fn=_prepare_child,
+    )
 
     def watch() -> None:
         with suppress(OSError):
             while os.read(0, 64):
                 pass
-        _end(server)
+        _end(server, folder)
         os._exit(0)
 
     threading.Thread(target=watch, daemon=True).start()
     code = server.wait()
-    _end(server)
+    _end(server, folder)
     return code if code >= 0 else 128 - code
 
 
