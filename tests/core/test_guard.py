@@ -72,15 +72,18 @@ def test_a_server_that_ends_takes_its_children_along(family):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_temporary_files_go_with_the_server(tmp_path, number):
-    code = "import tempfile, time; tempfile.mkstemp(); print('made', flush=True); time.sleep(600)"
+    code = (
+        "import pathlib, sys, tempfile, time; tempfile.mkstemp(); "
+        "pathlib.Path(sys.argv[1], 'mine').touch(); print('made', flush=True); time.sleep(600)"
+    )
     guard = subprocess.Popen(
-        [sys.executable, str(GUARD), sys.executable, "-c", code],
+        [sys.executable, str(GUARD), sys.executable, "-c", code, "$TMPDIR"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"TMPDIR": str(tmp_path)},
     )
     assert guard.stdout.readline() == b"made\n"
-    assert len(list(tmp_path.glob("inferometer-*/*"))) == 1
+    assert len(list(tmp_path.glob("inferometer-*/*"))) == 2
     psutil.Process(guard.pid).children()[0].send_signal(number)
     assert guard.wait(10) == 128 + number
     assert not list(tmp_path.iterdir())

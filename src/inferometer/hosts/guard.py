@@ -5,7 +5,8 @@ closes, whatever the reason (even `kill -9`), the server and everything it start
 Should this guard itself be killed, the kernel kills the server (Linux).
 
 The server's temporary files (`TMPDIR`) are in a folder that goes with it, however it ends: sockets,
-compiler caches and traces are not left to the programs that made them.
+compiler caches and traces are not left to the programs that made them. `$TMPDIR` in an argument is
+that folder.
 """
 
 import ctypes
@@ -93,7 +94,7 @@ def main() -> int:
     # short: paths of UNIX sockets end at 107 characters
     folder = Path(tempfile.mkdtemp(prefix="inferometer-"))
     server = subprocess.Popen(
-        sys.argv[1:],
+        [word.replace("$TMPDIR", str(folder)) for word in sys.argv[1:]],
         stdin=subprocess.DEVNULL,
         env=os.environ | {"TMPDIR": str(folder)},
         preexec_fn=_prepare_child,

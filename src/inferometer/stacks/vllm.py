@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -140,7 +139,7 @@ class Vllm:
     ) -> list[Path]:
         """Stop it; the traces of this run, one a process, each step labelled with its phase.
 
-        They lie in a temporary folder of the server; the caller deletes them.
+        They lie in the temporary folder of the server, which goes with it.
         """
         await _post(http, base_url + "/stop_profile")  # answered when the files are written
         traces = await _traces(http, base_url)
@@ -184,10 +183,9 @@ def _options(settings: VllmSettings, artifact: Path) -> list[str]:
     if not list(artifact.glob("tokenizer*")):
         options.append("--skip-tokenizer-init")
     if settings.profiler:
-        folder = tempfile.mkdtemp(prefix="inferometer-vllm-")
         profiler = {
             "profiler": "torch",
-            "torch_profiler_dir": folder,
+            "torch_profiler_dir": "$TMPDIR",  # the guard's, which goes with the server
             "torch_profiler_with_stack": False,  # Python's stacks cost more than the operators
             "ignore_frontend": True,  # the HTTP server runs no operators
         }
