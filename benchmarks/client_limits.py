@@ -8,6 +8,7 @@ A ratio is to the limit. Exit status 1 when a limit is passed.
 
 import argparse
 import asyncio
+import math
 import sys
 import time
 from dataclasses import dataclass
@@ -47,34 +48,49 @@ class Seen:
     seconds: float
 
 
+async def send_poisson(
+    client: StreamingClient,
+    rate_per_s: float,
+    seed: str,
+    records: list[Record],
+    *,
+    count: int | None = None,
+    seconds: float = math.inf,
+) -> tuple[open_loop.OpenLoopResult, float]:
+    """One open loop, warm; its records are appended. The other result is its CPU seconds."""
+    prompts = await PromptSource.build(client, "limits")
+
+    async def send(
+        schedule: list[float], first: int, take: list[Record]
+    ) -> open_loop.OpenLoopResult:
+        return await open_loop.run(
+            client,
+            prompts,
+            schedule,
+            prompt_tokens=PROMPT_TOKENS,
+            output_tokens=OUTPUT_TOKENS,
+            first_index=first,
+            on_record=take.append,
+        )
+
+    await send(schedules.constant(rate_per_s, seconds=0.5), 0, [])
+    schedule = schedules.poisson(rate_per_s, seed=seed, count=count, seconds=seconds)
+    with frozen_heap():
+        cpu_s = time.process_time()
+        result = await send(schedule, 1000, records)
+        cpu_s = time.process_time() - cpu_s
+    return result, cpu_s
+
+
 async def measure(rate_per_s: float, seconds: float) -> Seen:
-    """One open loop at a calibration server, warm."""
+    """One open loop at a calibration server."""
     dialect, origin = CalibrationDialect(), time.monotonic()
     records: list[Record] = []
     async with (
         running_server(ttft_ms=50, itl_ms=5) as server,
         StreamingClient(server.url, dialect, timeout_s=30, clock_origin=origin) as client,
     ):
-        prompts = await PromptSource.build(client, "limits")
-
-        async def send(schedule: list[float], first: int) -> open_loop.OpenLoopResult:
-            return await open_loop.run(
-                client,
-                prompts,
-                schedule,
-                prompt_tokens=PROMPT_TOKENS,
-                output_tokens=OUTPUT_TOKENS,
-                first_index=first,
-                on_record=records.append,
-            )
-
-        await send(schedules.constant(rate_per_s, seconds=0.5), 0)
-        records.clear()
-        schedule = schedules.poisson(rate_per_s, seed="limits", seconds=seconds)
-        with frozen_heap():
-            cpu_s = time.process_time()
-            result = await send(schedule, 1000)
-            cpu_s = time.process_time() - cpu_s
+        result, cpu_s = await send_poisson(client, rate_per_s, "limits", records, seconds=seconds)
     if result.failed:
         sys.exit(f"{result.failed} of {result.requests} requests failed; is the machine very busy?")
     plan = Plan(ttft_ms=50, itl_ms=5, output_tokens=OUTPUT_TOKENS, seconds=seconds)

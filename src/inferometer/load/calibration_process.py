@@ -58,12 +58,18 @@ class RunningServer:
 
 
 @asynccontextmanager
-async def running_server(ttft_ms: float, itl_ms: float) -> AsyncIterator[RunningServer]:
-    """Start a calibration server on a free port; end it in whatever way the block is left."""
+async def running_server(
+    ttft_ms: float, itl_ms: float, *, log: bool = False
+) -> AsyncIterator[RunningServer]:
+    """Start a calibration server on a free port; end it in whatever way the block is left.
+
+    With `log`, `GET /log` gives the times of all requests, whoever sent them.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "inferometer.load.calibration_server"),
         *("--ttft-ms", str(ttft_ms), "--itl-ms", str(itl_ms)),
+        *(["--log"] if log else []),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -10,6 +10,9 @@ A request may set `ttft_ms` and `itl_ms` for itself, and `fault` with `fault_aft
 tokens before the fault strikes; `usage_lie`, by how many tokens the usage is wrong; and
 `tokens_per_event`. Without `stream` a request is answered whole, when its last token is due. The
 server runs until its standard input closes, thus no longer than the process that started it.
+
+For clients that cannot read the texts, `--log` keeps the same times of each streamed request:
+`GET /log` gives those since it was last asked for, in order of arrival.
 """
 
 import argparse
@@ -23,6 +26,8 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
+MODEL = "calibration"
+Log = list[dict[str, Any]]
 VOCABULARY = 50_000
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -34,8 +39,9 @@ END_MARKER = b"data: [DONE]\n\n"
 class Connection(asyncio.Protocol):
     """One connection: one request after the other."""
 
-    def __init__(self, ttft_ms: float, itl_ms: float) -> None:
+    def __init__(self, ttft_ms: float, itl_ms: float, log: Log | None = None) -> None:
         self._timing = {"ttft_ms": ttft_ms, "itl_ms": itl_ms}
+        self._log = log
         self._received = b""
         self._arrived_s = 0.0
 
@@ -66,7 +72,13 @@ class Connection(asyncio.Protocol):
             words = json.loads(body)["content"].split()
             self._reply(200, {"tokens": [zlib.crc32(word.encode()) % VOCABULARY for word in words]})
         elif route == b"POST /v1/completions":
-            Completion(self._transport, self._timing | json.loads(body), self._arrived_s).begin()
+            program = self._timing | json.loads(body)
+            Completion(self._transport, program, self._arrived_s, self._log).begin()
+        elif route == b"GET /v1/models":
+            self._reply(200, {"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+        elif route == b"GET /log" and self._log is not None:
+            self._reply(200, {"requests": self._log})
+            self._log.clear()
         else:
             self._reply(404, {"error": {"message": f"no route {route.decode(errors='replace')}"}})
 
@@ -78,7 +90,11 @@ class Completion:
     """One streamed answer, driven by timers at absolute times."""
 
     def __init__(
-        self, transport: asyncio.Transport, body: dict[str, Any], arrived_s: float
+        self,
+        transport: asyncio.Transport,
+        body: dict[str, Any],
+        arrived_s: float,
+        log: Log | None = None,
     ) -> None:
         self._transport = transport
         self._body = body
@@ -92,6 +108,9 @@ class Completion:
         if self._fault is not None and self._fault not in ENDINGS:
             raise ValueError(f"fault {self._fault!r}; there are {', '.join(filter(None, ENDINGS))}")
         self._streams = body.get("stream", True)
+        self._stamps: list[float] = []
+        if log is not None and self._streams:
+            log.append({"arrived_s": arrived_s, "written_s": self._stamps})
         self._per_event = int(body.get("tokens_per_event", 1))
         self._head = STREAM_HEAD
         self._written = 0
@@ -110,10 +129,12 @@ class Completion:
         if self._written == self._tokens:
             ENDINGS[self._fault](self)
             return
+        now_s = time.monotonic()
         self._write(
             b'data: {"object":"text_completion","choices":[{"index":0,"text":"%s%.6f",'
-            b'"finish_reason":null}]}\n\n' % (self._text, time.monotonic())
+            b'"finish_reason":null}]}\n\n' % (self._text, now_s)
         )
+        self._stamps.append(now_s)
         self._written = min(self._written + self._per_event, self._tokens)
         if self._written == self._tokens:
             ENDINGS[self._fault](self)
@@ -225,10 +246,10 @@ def prompt_length(prompt: str | list[int]) -> int:
     return len(prompt.split()) if isinstance(prompt, str) else len(prompt)
 
 
-async def serve(port: int, ttft_ms: float, itl_ms: float) -> None:
+async def serve(port: int, ttft_ms: float, itl_ms: float, log: Log | None) -> None:
     """Serve on 127.0.0.1 until standard input closes; the URL is printed as one JSON line."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(ttft_ms, itl_ms), "127.0.0.1", port)
+    server = await loop.create_server(lambda: Connection(ttft_ms, itl_ms, log), "127.0.0.1", port)
     host, bound = server.sockets[0].getsockname()
     print(json.dumps({"url": f"http://{host}:{bound}"}), flush=True)
     ended = asyncio.Event()
@@ -252,9 +273,11 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--ttft-ms", type=float, default=50, help="time to the first token")
     parser.add_argument("--itl-ms", type=float, default=5, help="time between tokens")
+    parser.add_argument("--log", action="store_true", help="keep all times for GET /log")
     options = parser.parse_args()
+    log: Log | None = [] if options.log else None
     try:
-        asyncio.run(serve(options.port, options.ttft_ms, options.itl_ms))
+        asyncio.run(serve(options.port, options.ttft_ms, options.itl_ms, log))
     except OSError as error:
         print(f"port {options.port}: {error.strerror}; choose another", file=sys.stderr)
         return 1
