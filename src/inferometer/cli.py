@@ -32,6 +32,56 @@ VERBS: dict[str, tuple[str, str]] = {
     "claims": ("inferometer.claims.cli", "check the published claims and render their verdicts"),
 }
 
+RESULTS = "results/epyc-2c-24g-371767/tr129"  # committed, so that the examples work everywhere
+
+EXAMPLES: dict[str, str] = {
+    "machine": """\
+  inferometer machine             what identifies this machine, and what it reads now
+  inferometer machine --json      the same for programs""",
+    "meters": """\
+  inferometer meters              energy, power, clocks and memory that can be read here
+  inferometer meters --seconds 5  with a longer look at the power""",
+    "calibrate": """\
+  inferometer calibrate           what the client adds to the times it takes, about 20 s""",
+    "environment": """\
+  inferometer environment llamacpp      from envs/llamacpp.txt into .envs/llamacpp
+Sessions make the environment that they miss; this makes it ahead.""",
+    "fetch": """\
+  inferometer fetch --list              the models, their size and licence, which are here
+  inferometer fetch smollm2-135m-q4_1   98 MB into the cache
+Sessions fetch what they miss; this fetches ahead.""",
+    "measure": """\
+  inferometer measure tr129 --sut llamacpp-serial --block 0 --depth quick
+One start of the server, every cell once; the raw file and its manifest go to
+results/<this machine>/tr129-quick/. Snakemake calls this for all blocks.""",
+    "tidy": f"""\
+  inferometer tidy {RESULTS}
+The first step after measuring; then come analyse and report.""",
+    "analyse": f"""\
+  inferometer analyse {RESULTS}
+Reads observations.parquet, writes findings.json, figures and decisions.""",
+    "report": f"""\
+  inferometer report {RESULTS}
+Reads findings.json and writes reports/tr129.md and its evidence page.""",
+    "trace": """\
+  inferometer trace reports/tr129.md llamacpp-serial.serial_fraction
+The name of a number is the part after # in its link.""",
+    "audit": """\
+  inferometer audit                     everything, about a minute
+  inferometer audit reports/tr129.md    one report and its evidence
+Exit status 1 and a list of problems when something does not fit.""",
+    "stats-check": """\
+  inferometer stats-check --quick       a few minutes, writes nothing
+  inferometer stats-check               writes reports/statistics.md""",
+    "decide": """\
+  inferometer decide stack --workload rag --agents 4 --slo-p95 5s
+Answers from the findings of TR130: `snakemake reports/tr130.md` makes them.""",
+    "claims": """\
+  inferometer claims --source s001 --verdict impossible
+  inferometer claims show s001-h5-jain
+  inferometer claims add mydoc --title "My report\"""",
+}
+
 EPILOG = """\
 The usual way is Snakemake, which calls these verbs in order:
   snakemake reports/tr129.md                          measure here, analyse, report
@@ -74,7 +124,11 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     chosen = next((word for word in words if not word.startswith("-")), None)
     for name, (module, summary) in VERBS.items():
         sub = verbs.add_parser(
-            name, help=summary, description=summary[0].upper() + summary[1:] + "."
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            epilog=f"examples:\n{EXAMPLES[name]}" if name in EXAMPLES else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if name == chosen:  # only its own module is imported, so that each verb starts quickly
             loaded = importlib.import_module(module)

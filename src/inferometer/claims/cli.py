@@ -24,14 +24,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one = actions.add_parser("list", help="list the claims with their verdicts (the default)")
     _filters(one)
     one = actions.add_parser("show", help="one claim: arithmetic, constants, finding")
-    one.add_argument("id")
-    one.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
+    one.add_argument("id", help="of the claim, such as s001-h5-jain")
+    one.add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON object"
+    )
     one = actions.add_parser("add", help="begin a registry file for a document of your own")
     one.add_argument("id", help="short id of the document, the stem of the new file")
-    one.add_argument("--title", required=True)
+    one.add_argument("--title", required=True, help="title of the document")
     one.add_argument("--date", default="undated", help="date of the document")
     one = actions.add_parser("report", help="write the report under a folder")
-    one.add_argument("--reports", type=Path, default=Path("reports"))
+    one.add_argument("--reports", type=Path, default=Path("reports"), help="folder to write to")
     for action in actions.choices.values():
         _folders(action, argparse.SUPPRESS, argparse.SUPPRESS, argparse.SUPPRESS)
 
@@ -47,10 +49,19 @@ def _folders(
 def _filters(parser: argparse.ArgumentParser) -> None:
     suppressed = argparse.SUPPRESS
     parser.add_argument("--source", default=suppressed, help="only this document, e.g. s001")
-    parser.add_argument("--kind", choices=get_args(Kind), default=suppressed)
-    parser.add_argument("--verdict", choices=get_args(VerdictKind), default=suppressed)
+    parser.add_argument(
+        "--kind", choices=get_args(Kind), default=suppressed, help="only claims of this kind"
+    )
+    parser.add_argument(
+        "--verdict",
+        choices=get_args(VerdictKind),
+        default=suppressed,
+        help="only with this verdict",
+    )
     parser.add_argument("--experiment", default=suppressed, help="only this one, e.g. tr129")
-    parser.add_argument("--json", action="store_true", default=suppressed)
+    parser.add_argument(
+        "--json", action="store_true", default=suppressed, help="print the claims as JSON"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
