@@ -14,6 +14,7 @@ from inferometer.errors import UserError
 HOSTS = Path(__file__).parents[1] / "hosts"
 GUARD = HOSTS / "guard.py"
 Progress = Callable[[int, int], None]
+OnResult = Callable[[dict[str, Any]], None]
 
 
 def run_host(
@@ -23,10 +24,12 @@ def run_host(
     *,
     limit_s: float = 3600.0,
     on_progress: Progress | None = None,
+    on_result: OnResult | None = None,
 ) -> dict[str, Any]:
     """The answer of `hosts/<host>.py`, run by `python` with a job; it dies with this process.
 
-    `on_progress` takes what is done and of how many. Raises `UserError` with the host's last line
+    `on_progress` takes what is done and of how many, `on_result` each result that a host gives
+    before its answer. Raises `UserError` with the host's last line
     when it fails, or when it takes longer than `limit_s`.
     """
     with tempfile.TemporaryDirectory(prefix="inferometer-host-") as folder:
@@ -35,7 +38,7 @@ def run_host(
         command = [sys.executable, str(GUARD), str(python), str(HOSTS / f"{host}.py")]
         command += [str(asked), str(answered)]
         with Path(folder, "complaints").open("w+b") as complaints:
-            code, late = _run(command, complaints, limit_s, on_progress)
+            code, late = _run(command, complaints, limit_s, on_progress, on_result)
             complaints.seek(0)
             said = complaints.read().decode(errors="replace").replace("\r", "\n").split("\n")
         if late:
@@ -47,7 +50,11 @@ def run_host(
 
 
 def _run(
-    command: list[str], complaints: Any, limit_s: float, on_progress: Progress | None
+    command: list[str],
+    complaints: Any,
+    limit_s: float,
+    on_progress: Progress | None,
+    on_result: OnResult | None,
 ) -> tuple[int, bool]:
     late = threading.Event()
     with subprocess.Popen(
@@ -67,6 +74,8 @@ def _run(
                 if on_progress and line.startswith(b'{"done"'):
                     said = json.loads(line)
                     on_progress(said["done"], said["of"])
+                elif on_result and line.startswith(b'{"result"'):
+                    on_result(json.loads(line))
             code = process.wait()
         finally:
             timer.cancel()

@@ -1,6 +1,6 @@
 """ROUGE-L, BLEU, BERTScore and coherence of answers, scored in the environment `quality`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from inferometer.quality.process import Progress, run_host
 from inferometer.quality.scoring import Score, empty
 
 ENVIRONMENT = "quality"
+OVERLAP = ("rouge_l", "bleu")
+OnScored = Callable[[int, dict[str, Score]], None]
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,11 @@ def score_texts(
     *,
     bertscore: str | None = encoders.DEFAULT,
     coherence: str | None = encoders.DEFAULT,
+    overlap: bool = True,
     batch: int = 16,
+    limit_s: float = 3600.0,
     on_progress: Progress | None = None,
+    on_scored: OnScored | None = None,
 ) -> TextScores:
     """Score answers against their references, each with the best of them.
 
@@ -52,8 +57,15 @@ def score_texts(
     bertscore, coherence
         Names of encoders (`encoders.yaml`), or None to leave the metric out. The encoder is part
         of the metric's name: `bertscore_f1:all-minilm-l6-v2:l6`, `coherence:all-mpnet-base-v2`.
+    overlap
+        Whether ROUGE-L and BLEU are wanted.
     batch
-        Texts that an encoder takes at once.
+        Texts of one pair that an encoder takes at once.
+    limit_s
+        How long the scorer may take, in seconds.
+    on_scored
+        Takes the index of a pair and its scores by metric, as soon as it is scored; blank answers
+        and metrics that cannot be had are only in what is returned.
 
     Returns
     -------
@@ -69,7 +81,7 @@ def score_texts(
     UserError
         The environment cannot be made, the name of an encoder is not known, the scorer fails.
     """
-    full = [pair for pair in pairs if pair.answer.strip()]
+    full = {index: pair for index, pair in enumerate(pairs) if pair.answer.strip()}
     asked = {"bertscore": bertscore, "coherence": coherence}
     found: dict[str, Any] = {}
     missing: dict[str, str] = {}
@@ -81,14 +93,24 @@ def score_texts(
         found[metric] = fetched and {"source": fetched.source, "layer": fetched.layer}
     answer: dict[str, Any] = {"scores": {}, "failed": {}, "facts": {}}
     if full:
-        job = {**found, "batch": batch}
-        job["pairs"] = [{"answer": p.answer, "references": p.references} for p in full]
+        job = {**found, "batch": batch, "overlap": overlap}
+        job["pairs"] = [{"answer": p.answer, "references": p.references} for p in full.values()]
         python = environments.ensure(root, ENVIRONMENT).python
-        answer = run_host(python, "quality_text", job, on_progress=on_progress)
+        indices = list(full)
+
+        def scored(said: dict[str, Any]) -> None:
+            names = {metric: metric_name(metric, asked.get(metric)) for metric in said["result"]}
+            scores = {names[m]: _score(names[m], one) for m, one in said["result"].items()}
+            if on_scored:
+                on_scored(indices[said["index"]], scores)
+
+        answer = run_host(
+            python, "quality_text", job, limit_s=limit_s, on_progress=on_progress, on_result=scored
+        )
     for metric, why in answer["failed"].items():
         missing[metric] = f"encoder {asked[metric]} cannot be loaded here: {why}"
     by_metric = {}
-    for metric in ("rouge_l", "bleu", *(m for m, name in asked.items() if name)):
+    for metric in (*(OVERLAP if overlap else ()), *(m for m, name in asked.items() if name)):
         named = metric_name(metric, asked.get(metric))
         values = answer["scores"].get(metric, [])
         by_metric[named] = _scores(named, pairs, values, missing.get(metric))
@@ -105,7 +127,7 @@ def metric_name(metric: str, encoder: str | None) -> str:
 
 
 def _scores(
-    metric: str, pairs: Sequence[Pair], values: Sequence[float], missing: str | None
+    metric: str, pairs: Sequence[Pair], values: Sequence[dict[str, Any]], missing: str | None
 ) -> tuple[Score, ...]:
     left = iter(values)
     scores = []
@@ -113,7 +135,18 @@ def _scores(
         if missing is not None:
             scores.append(Score(metric, None, "not testable here", missing))
         elif not pair.answer.strip():
-            scores.append(empty(metric, None if ":" in metric else 0.0))
+            scores.append(empty_score(metric))
         else:
-            scores.append(Score(metric, next(left)))
+            scores.append(_score(metric, next(left)))
     return tuple(scores)
+
+
+def empty_score(metric: str) -> Score:
+    """The score of an empty answer: 0 for an overlap, none for an encoder."""
+    return empty(metric, None if ":" in metric else 0.0)
+
+
+def _score(metric: str, said: dict[str, Any]) -> Score:
+    if said["value"] is None:
+        return Score(metric, None, "undefined", f"the scorer refused the text: {said['error']}")
+    return Score(metric, said["value"])
