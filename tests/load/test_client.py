@@ -73,7 +73,7 @@ def test_fault_has_its_status(on_server, fault, after, status, words):
         )
         return bad, good, bench.client.in_flight
 
-    bad, good, in_flight = on_server(test, program, timeout_s=0.5)
+    bad, good, in_flight = on_server(test, program, timeout_s=0.5 if fault == "hang" else 5)
     assert bad["status"] == status
     assert words in bad["error"]
     assert len(bad["token_us"]) == after  # what arrived before the fault is kept
@@ -111,8 +111,8 @@ def test_requests_in_flight_are_counted_at_sending(on_server):
 def test_cancellation_is_not_a_record(on_server):
     async def test(bench):
         task = asyncio.create_task(bench.client.generate(REQUEST, agent=0, sequence=0))
-        await asyncio.sleep(0.05)
-        assert bench.client.in_flight == 1
+        while not bench.client.in_flight:
+            await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

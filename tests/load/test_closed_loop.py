@@ -30,7 +30,7 @@ def by_agent(records, agent):
 
 
 def test_all_agents_send_until_the_slowest_has_its_quota(on_server):
-    slow = {1: {"ttft_ms": 300}}  # the first request of agent 1
+    slow = {1: {"ttft_ms": 500}}  # the first request of agent 1
     records = []
 
     async def test(bench):
@@ -39,12 +39,12 @@ def test_all_agents_send_until_the_slowest_has_its_quota(on_server):
     result = on_server(test, lambda request: slow.get(request.seed, {}))
     assert result.stop_reason == "quota met"
     assert result.per_agent_counts[1] >= 3
-    assert result.per_agent_counts[0] > 10  # meanwhile the fast one went on
+    assert result.per_agent_counts[0] > 3  # meanwhile the fast one went on
     assert result.requests == len(records) == sum(result.per_agent_counts)
     assert result.failed == 0
     firsts = [min(r["sent_s"] for r in by_agent(records, agent)) for agent in (0, 1)]
     assert result.window_start_s == max(firsts)
-    assert all(record["sent_s"] <= result.window_end_s for record in records)
+    assert all(record["begun_s"] <= result.window_end_s for record in records)
     slow_done = [record["done_s"] for record in by_agent(records, 1)]
     assert result.window_end_s >= slow_done[2]  # the quota of the last was met first
     assert [record["sequence"] for record in by_agent(records, 0)] == list(
@@ -53,7 +53,7 @@ def test_all_agents_send_until_the_slowest_has_its_quota(on_server):
 
 
 def test_requests_in_flight_at_the_end_are_awaited_and_recorded(on_server):
-    slow = {2: {"ttft_ms": 200}, 3: {"ttft_ms": 300}}
+    slow = {2: {"ttft_ms": 600}, 3: {"ttft_ms": 700}}
     records = []
 
     async def test(bench):
@@ -61,7 +61,8 @@ def test_requests_in_flight_at_the_end_are_awaited_and_recorded(on_server):
 
     result = on_server(test, lambda request: slow.get(request.seed, {}))
     late = [record for record in records if record["done_s"] > result.window_end_s]
-    assert len(late) == 2
+    assert [record["seed"] for record in late] == [r["seed"] for r in records if r["seed"] > 1]
+    assert late
     assert all(record["status"] == "ok" for record in late)
     assert result.requests == len(records)
 
@@ -75,7 +76,7 @@ def test_minimum_time_is_kept(on_server):
     result = on_server(test)
     assert result.stop_reason == "quota met"
     assert result.window_end_s - result.window_start_s >= 0.28
-    assert len(records) > 10
+    assert len(records) > 1  # which the quota alone would have been
 
 
 def test_deadline_ends_sending(on_server):
@@ -86,7 +87,7 @@ def test_deadline_ends_sending(on_server):
 
     result = on_server(test)
     assert result.stop_reason == "deadline"
-    assert max(record["sent_s"] for record in records) <= result.window_end_s
+    assert max(record["begun_s"] for record in records) <= result.window_end_s
     assert all(record["status"] == "ok" for record in records)
 
 
@@ -130,7 +131,8 @@ def test_killed_server_ends_the_loop_and_keeps_the_records(on_server):
 
     async def test(bench):
         async def kill():
-            await asyncio.sleep(0.2)
+            while not records:
+                await asyncio.sleep(0.01)
             os.kill(bench.server.process.pid, signal.SIGKILL)
 
         killing = asyncio.create_task(kill())

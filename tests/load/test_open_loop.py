@@ -20,7 +20,7 @@ def test_slow_server_holds_nothing_back(on_server):
     async def test(bench):
         return await run(bench, schedules.constant(100, count=20), records)
 
-    result = on_server(test, lambda request: {"ttft_ms": 500})
+    result = on_server(test, lambda request: {"ttft_ms": 900})
     assert result.requests == len(records) == 20
     assert result.failed == 0
     # all 20 were under way at once: none waited for an answer
@@ -52,7 +52,7 @@ def test_failures_are_records(on_server):
         ({"fault": "http_500"}, "http_error", "HTTP 500"),
         ({"fault": "half_line", "fault_after": 2}, "bad_response", "unreadable event"),
         ({"fault": "die", "fault_after": 2}, "disconnected", ""),
-        ({"fault": "hang", "fault_after": 2}, "unfinished", "0.3 s after the last"),
+        ({"fault": "hang", "fault_after": 2}, "unfinished", "1 s after the last"),
         ({"fault": "no_end", "fault_after": 2}, "bad_response", "without its end marker"),
         ({"usage_lie": -1}, "bad_response", "3 tokens where 4 were forced"),
         ({"tokens_per_event": 2}, "ok", ""),
@@ -62,7 +62,7 @@ def test_each_fault_has_its_record_and_holds_nothing_up(on_server, program, stat
     records = []
 
     async def test(bench):
-        return await run(bench, [0, 0.01, 0.02], records, drain_s=0.3)
+        return await run(bench, [0, 0.01, 0.02], records, drain_s=1)
 
     result = on_server(test, lambda r: program if r.seed == 1 else {})
     by_seed = {record["seed"]: record for record in records}
@@ -87,7 +87,7 @@ def test_the_drain_ends_what_is_still_under_way(on_server):
     assert [record["status"] for record in records] == ["ok", "unfinished"]
     assert records[1]["done_s"] is None
     assert (result.requests, result.failed, result.unfinished, in_flight) == (2, 1, 1, 0)
-    assert 0.5 <= took_s < 2
+    assert 0.5 <= took_s < 2.9  # the answer would have come after 3.1
 
 
 def test_whole_answers_come_in_one_piece(on_server):

@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from checkouts import until
 
 from inferometer.meters.base import MeterLost, Reading
 from inferometer.meters.memory import ProcessMeter
@@ -16,9 +17,11 @@ GROWING = """
 import time
 held = []
 print("ready", flush=True)
+input()
 for _ in range(10):
     held.append(b"x" * 4_000_000)
     time.sleep(.05)
+print("grown", flush=True)
 input()
 """
 
@@ -37,7 +40,9 @@ def growing():
 def test_a_growing_process(growing):
     meter = ProcessMeter(growing.pid)
     with sampling([meter], 0.02) as timeline:
-        time.sleep(0.8)
+        growing.stdin.write(b"\n")
+        growing.stdin.flush()
+        assert growing.stdout.readline() == b"grown\n"
     readings = timeline.readings(meter.name)
     sizes = [reading.values["resident_bytes"] for reading in readings]
     assert sizes[-1] - sizes[0] >= 20e6
@@ -50,35 +55,36 @@ def test_a_growing_process(growing):
 def test_a_killed_process_ends_its_meter_and_no_other(growing):
     victim, own = ProcessMeter(growing.pid), ProcessMeter(os.getpid())
     with sampling([victim, own], 0.02) as timeline:
-        time.sleep(0.2)
+        assert until(lambda: len(timeline.readings(victim.name)) > 5)
+        alive = time.monotonic()
         growing.kill()  # not waited for yet: a zombie
-        killed = time.monotonic()
-        time.sleep(0.3)
+        assert until(lambda: timeline.losses)
+        lost = time.monotonic()
+        assert until(lambda: timeline.readings(own.name, lost))
     assert set(timeline.losses) == {victim.name}
-    assert killed <= timeline.losses[victim.name].at_s <= killed + 0.2
+    assert alive <= timeline.losses[victim.name].at_s <= lost
     assert timeline.readings(victim.name)[-1].reasons == (
         "meter_lost",
         f"process {growing.pid} has ended",
     )
-    assert len(timeline.readings(victim.name)) > 5
-    assert timeline.readings(own.name)[-1].at_s >= killed + 0.2
 
 
 def test_the_only_meter_lost_ends_the_sampling(growing):
     meter = ProcessMeter(growing.pid)
     with sampling([meter], 0.02) as timeline:
         growing.kill()
-        time.sleep(0.2)
-        assert not any(thread.name == "meters" for thread in threading.enumerate())
+        assert until(lambda: all(thread.name != "meters" for thread in threading.enumerate()))
     assert meter.name in timeline.losses
 
 
 def test_cost_is_below_one_per_cent_of_a_core():
     with sampling([ProcessMeter(os.getpid())]) as timeline:
-        time.sleep(2)
-    assert 18 <= len(timeline.readings(f"memory:{os.getpid()}")) <= 23
-    assert 0 < timeline.cost.fraction < 0.01
-    assert timeline.cost.wall_s == pytest.approx(2, abs=0.3)
+        time.sleep(1.5)
+    cost, readings = timeline.cost, timeline.readings(f"memory:{os.getpid()}")
+    assert cost.wall_s >= 1.5
+    # one every .1 s and one at the end; a busy machine skips some
+    assert 5 <= len(readings) <= cost.wall_s / 0.1 + 2
+    assert 0 < cost.fraction < 0.01
 
 
 def test_no_meter_at_all():
@@ -100,7 +106,7 @@ def test_windows_of_another_process_match():
         capture_output=True,
         check=True,
     )
-    assert 0 <= time.monotonic() - float(said.stdout) < 5
+    assert 0 <= time.monotonic() - float(said.stdout) < 60
 
 
 class Failing:
@@ -123,10 +129,9 @@ class Failing:
 def test_a_meter_that_fails_in_any_way_is_lost_alone():
     failing, own = Failing(), ProcessMeter(os.getpid())
     with sampling([failing, own], 0.02) as timeline:
-        time.sleep(0.1)
+        assert until(lambda: timeline.losses and len(timeline.readings(own.name)) >= 3)
     assert "ZeroDivisionError" in timeline.losses["failing"].reason
     assert failing.closed
-    assert len(timeline.readings(own.name)) >= 3
 
 
 def test_an_exception_inside_ends_the_thread():

@@ -1,6 +1,7 @@
 """nsys itself: a real profile of a program with NVTX ranges, and what is said without it."""
 
 import os
+import statistics
 import sys
 from pathlib import Path
 
@@ -69,21 +70,24 @@ def test_both_collectors_agree_on_one_run(tmp_path):
     )
     one = steady(nsys_export.read_sqlite(export, ("range", "os_call")))
     other = steady(kineto.read_trace(trace, ("range", "operator")))
+    apart_ns: list[float] = []
     for phase, count in (("prefill", 2), ("decode", 6)):
         spans = [
             seen.rows.loc[seen.rows["name"] == f"phase/{phase}", "duration_ns"].to_numpy()
             for seen in (one, other)
         ]
         assert [len(lengths) for lengths in spans] == [count, count]
-        assert spans[1] == pytest.approx(spans[0], rel=0.02, abs=300_000)
+        apart_ns += list(abs(spans[1] - spans[0]))
         sleeps = one.rows[one.rows["name"].isin(["clock_nanosleep", "nanosleep", "select"])]
         slept_ns = sleeps.loc[sleeps["phase"] == phase, "duration_ns"].sum()
         work = derived.derive(other, 1, phase=phase)
         products = work.time_by_class.loc["gemm", "calls"]
         assert products == count * (6 if phase == "prefill" else 2)
-        assert slept_ns >= count * 4_000_000
+        assert slept_ns >= count * 40_000_000
         assert work.window_ns - work.busy_ns >= slept_ns
         assert work.window_ns - work.busy_ns == pytest.approx(slept_ns, rel=0.2)
+    # the process may lose its processor between the two marks of one range, hardly of all
+    assert statistics.median(apart_ns) < 300_000
 
 
 @pytest.mark.timeout(120)

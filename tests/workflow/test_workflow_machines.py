@@ -1,11 +1,14 @@
+import os
 import re
 
 import pytest
 
 OTHER = ("taskset", "-c", "0")
 """One core less is another machine: a real change of the fingerprint."""
+more_than_one = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two processors")
 
 
+@more_than_one
 def test_another_machine_measures_everything_and_leaves_the_old_results(measured):
     before = {path: path.read_bytes() for path in measured.raw_files()}
     planned = measured.planned(prefix=OTHER)
@@ -33,6 +36,7 @@ def test_a_machine_without_evidence_is_named_with_those_that_have_some(measured)
     assert measured.machine in done.text
 
 
+@more_than_one
 def test_the_worker_refuses_to_measure_for_another_machine(measured):
     words = ("tr129", "--sut", "llamacpp-serial", "--block", "0", "--depth", "quick")
     done = measured.inferometer("measure", *words, "--machine", measured.machine, prefix=OTHER)
