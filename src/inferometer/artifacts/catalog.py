@@ -115,7 +115,17 @@ class SyntheticSource(_Entry):
     dtype: Dtype
 
 
-FromGguf = ConvertedSource | DequantizedSource | OpenVinoSource
+class QuantizedSource(_Entry):
+    """A GGUF of floats in this catalog, quantized by llama.cpp's own quantizer to a level."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True)
+
+    kind: Literal["quantized"]
+    original: str = Field(alias="from")
+    level: Literal["Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_S", "Q2_K"]
+
+
+FromGguf = ConvertedSource | DequantizedSource | OpenVinoSource | QuantizedSource
 Made = FromGguf | SyntheticSource
 Source = Annotated[
     PackageSource | HubSource | LocalSource | Made,
@@ -202,13 +212,15 @@ class Catalog(_Entry):
     def size_bytes(self, name: str) -> int | None:
         """Size on disk: what the catalog says, else weights x width; `None` when neither is known.
 
-        The estimate leaves out headers, configuration and tokenizer: under 1 % from 500 MB on.
+        The estimate leaves out headers, configuration and tokenizer: under 1 % from 500 MB on. A
+        quantized file has none: its width differs from tensor to tensor.
         """
         artifact = self.artifact(name)
-        if artifact.bytes or not isinstance(artifact.source, Made):
+        source = artifact.source
+        if artifact.bytes or isinstance(source, QuantizedSource) or not isinstance(source, Made):
             return artifact.bytes
         params = self.shape(name, "params").params
-        return params * DTYPE_BYTES[artifact.source.dtype] if params else None
+        return params * DTYPE_BYTES[source.dtype] if params else None
 
 
 def require_weights(artifact: Artifact, who: str) -> None:

@@ -18,6 +18,7 @@ from inferometer.artifacts.catalog import (
     HubSource,
     LocalSource,
     PackageSource,
+    QuantizedSource,
 )
 from inferometer.artifacts.folder import CACHE_VARIABLE, cache_folder
 from inferometer.artifacts.recipe import ENVIRONMENT, identity, required
@@ -89,8 +90,8 @@ def _verified(name: str, artifact: Artifact, path: Path, mend: str) -> Fetched:
             f"artifact {name}: {path} has sha256 {seen.sha256}, the catalog says "
             f"{artifact.sha256}; {mend}"
         )
-    inside = path / GGUF_INSIDE if isinstance(artifact.source, DequantizedSource) else path
-    return Fetched(name, inside, seen.sha256, seen.bytes)
+    one_file = isinstance(artifact.source, DequantizedSource | QuantizedSource)
+    return Fetched(name, path / GGUF_INSIDE if one_file else path, seen.sha256, seen.bytes)
 
 
 def _from_hub(name: str, artifact: Artifact, source: HubSource, root: Path, path: Path) -> None:

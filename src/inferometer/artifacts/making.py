@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from inferometer import environments
 from inferometer.artifacts import folder
-from inferometer.artifacts.catalog import Catalog, Made, SyntheticSource
+from inferometer.artifacts.catalog import Catalog, Made, QuantizedSource, SyntheticSource
 from inferometer.artifacts.recipe import HOST, maker, needs, recipe, required
 from inferometer.errors import UserError
 
@@ -66,7 +66,7 @@ def _wait_for(name: str, descriptor: int) -> None:
 def make(
     name: str, catalog: Catalog, root: Path | None, target: Path, original: Path | None
 ) -> None:
-    """Synthesize or convert an artifact into the folder `target`.
+    """Synthesize, convert or quantize an artifact into the folder `target`.
 
     `original` is the GGUF file of a conversion. Raises `UserError` when disk or memory do not
     suffice, before anything is written, or when the making fails.
@@ -77,8 +77,11 @@ def make(
     enough(name, target.parent, *needs(name, catalog))
     stack, host = maker(source)
     environment = environments.ensure(required(root, name), stack)
-    job: dict[str, Any] = {"kind": source.kind, "dtype": source.dtype}
-    job["shard_bytes"] = made_of["shard_bytes"]
+    job: dict[str, Any] = {"kind": source.kind, "shard_bytes": made_of["shard_bytes"]}
+    if isinstance(source, QuantizedSource):
+        job["level"] = source.level
+    else:
+        job["dtype"] = source.dtype
     if isinstance(source, SyntheticSource):
         job |= {"seed": source.seed, "config": made_of["architecture"], "params": made_of["params"]}
     else:

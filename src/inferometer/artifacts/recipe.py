@@ -11,6 +11,7 @@ from inferometer.artifacts.catalog import (
     FromGguf,
     Made,
     OpenVinoSource,
+    QuantizedSource,
     Source,
     SyntheticSource,
 )
@@ -20,6 +21,9 @@ ENVIRONMENT = "transformers"
 """The stack in whose environment artifacts are made, and fetched from a hub."""
 HOSTS = Path(__file__).parents[1] / "hosts"
 HOST = HOSTS / "transformers_artifacts.py"
+QUANTIZER = "quantize"
+"""The environment that holds llama.cpp's quantizer, and reads the tensors of a GGUF."""
+QUANTIZE_HOST = HOSTS / "gguf_quantize.py"
 SHARD_BYTES = 10**9
 """Weights are written in files of at most this size, unless one tensor alone is larger."""
 LIBRARY_BYTES = 5 * 10**8
@@ -30,6 +34,8 @@ def maker(source: Source) -> tuple[str, Path]:
     """The environment and the host that make an artifact."""
     if isinstance(source, SyntheticSource | ConvertedSource):
         return ENVIRONMENT, HOST
+    if isinstance(source, QuantizedSource):
+        return QUANTIZER, QUANTIZE_HOST
     return "openvino", HOSTS / "openvino_artifacts.py"
 
 
@@ -85,11 +91,14 @@ def needs(name: str, catalog: Catalog) -> tuple[int, int]:
 
     Synthesis holds one shard (or the largest tensor, the embedding, where that is larger);
     conversion holds the model in float32 and the copy that is written; OpenVINO two copies more,
-    and it writes a rounded one first.
+    and it writes a rounded one first; quantization holds the original and writes less.
     """
     source = catalog.artifact(name).source
     if not isinstance(source, Made):
         raise _no_recipe(name)
+    if isinstance(source, QuantizedSource):
+        original = catalog.size_bytes(source.original) or 0
+        return original, 2 * original + LIBRARY_BYTES
     width = DTYPE_BYTES[source.dtype]
     shape = catalog.shape(name, "params", "vocabulary")
     weights = (shape.params or 0) * width
