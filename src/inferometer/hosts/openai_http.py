@@ -9,7 +9,6 @@ The limit of sequences is kept here, first come first served: so it holds whatev
 own scheduler does, and the time in the queue is known.
 """
 
-import json
 import queue
 import threading
 import time
@@ -17,18 +16,13 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
+from json_http import BadRequest, JsonHandler, listen
 from openai_stream import Sequence, closing, event, token_event
 
-NEVER_S = 3600.0
 FLUSH_LIMIT_S = 5.0
 """How long a client that reads slowly may take for the rest of its answer."""
-
-
-class BadRequest(Exception):
-    """A request that cannot be served; the message says why."""
 
 
 class TokenText(Protocol):
@@ -74,11 +68,7 @@ class Server:
         self.arrivals: queue.SimpleQueue[Sequence] = queue.SimpleQueue()
         self.counter = 0
         self._count = threading.Lock()
-        self.http = ThreadingHTTPServer((host, port), _handler(self))
-        self.http.daemon_threads = True
-        threading.Thread(
-            target=self.http.serve_forever, kwargs={"poll_interval": NEVER_S}, daemon=True
-        ).start()
+        listen(host, port, _handler(self))
 
     def serve(self, engine: Engine, served: Served) -> None:
         """Answer requests in this thread for ever; an engine that fails ends the process."""
@@ -144,41 +134,40 @@ def _deliver(made: Iterable[tuple[int, int]], active: dict[int, Sequence], text:
         sequence.finish(data + closing(sequence))
 
 
-def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+def _handler(server: Server) -> type[JsonHandler]:
+    class Handler(JsonHandler):
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             served = server.served
             if served is None:
-                self._answer(503, {"error": "the model is being loaded"})
+                self.answer(503, {"error": "the model is being loaded"})
             elif self.path == "/health":
-                self._answer(200, {"status": "ok"})
+                self.answer(200, {"status": "ok"})
             elif self.path == "/props":
-                self._answer(200, served.props)
+                self.answer(200, served.props)
             elif self.path == "/v1/models":
-                self._answer(200, {"object": "list", "data": [{"id": served.model}]})
+                self.answer(200, {"object": "list", "data": [{"id": served.model}]})
             else:
-                self._answer(404, {"error": f"{self.path}: no such path"})
+                self.answer(404, {"error": f"{self.path}: no such path"})
 
         def do_POST(self) -> None:
             arrived_s = time.monotonic()
             served = server.served
             try:
-                body = _body(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+                body = self.read()
                 if served is None:
-                    self._answer(503, {"error": "the model is being loaded"})
+                    self.answer(503, {"error": "the model is being loaded"})
                 elif self.path == "/tokenize":
-                    self._answer(200, {"tokens": served.text.encode(_text_of(body))})
+                    self.answer(200, {"tokens": served.text.encode(_text_of(body))})
                 elif self.path == "/v1/completions":
                     prompt, output_tokens = _asked(body, served)
                     key = server.new_key()
                     self._stream(Sequence(key, prompt, output_tokens, self.connection, arrived_s))
                 else:
-                    self._answer(404, {"error": f"{self.path}: no such path"})
+                    self.answer(404, {"error": f"{self.path}: no such path"})
             except BadRequest as error:
-                self._answer(400, {"error": {"message": str(error)}})
+                self.answer(400, {"error": {"message": str(error)}})
 
         def _stream(self, sequence: Sequence) -> None:
             """Hand the connection to the inference thread; sleep until its end or the client's."""
@@ -197,28 +186,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 if not sequence.gone and sequence.pending:
                     self.connection.sendall(sequence.pending)
 
-        def _answer(self, status: int, content: dict[str, Any]) -> None:
-            data = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
     return Handler
-
-
-def _body(data: bytes) -> dict[str, Any]:
-    try:
-        body = json.loads(data)
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise BadRequest("the body is not a JSON object")
-    return body
 
 
 def _text_of(body: dict[str, Any]) -> str:

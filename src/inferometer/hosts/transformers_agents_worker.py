@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from transformers_http import BadRequest, Inbox
+from json_http import BadRequest
+from transformers_http import Inbox
 from transformers_memory import CudaMemory, HostMemory
 
 KEYS = {"prompts", "output_tokens", "profile"}

@@ -3,18 +3,12 @@
 Nothing is timed here. While the main thread computes, the threads of the server sleep.
 """
 
-import json
 import queue
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-NEVER_S = 3600.0
-
-
-class BadRequest(Exception):
-    """A request that cannot be served; the message says why."""
+from json_http import BadRequest, JsonHandler, listen
 
 
 class Job:
@@ -32,11 +26,7 @@ class Inbox:
     def __init__(self, host: str, port: int) -> None:
         self.jobs: queue.Queue[Job] = queue.Queue()
         self.ready = threading.Event()
-        self.server = ThreadingHTTPServer((host, port), _handler(self))
-        self.server.daemon_threads = True
-        threading.Thread(
-            target=self.server.serve_forever, kwargs={"poll_interval": NEVER_S}, daemon=True
-        ).start()
+        listen(host, port, _handler(self))
 
     def serve(self, routes: dict[str, Callable[[dict[str, Any]], dict[str, Any]]]) -> None:
         """Answer requests in this thread, one after the other, for ever."""
@@ -55,28 +45,24 @@ class Inbox:
             job.done.set()
 
 
-def _handler(inbox: Inbox) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+def _handler(inbox: Inbox) -> type[JsonHandler]:
+    class Handler(JsonHandler):
         def do_GET(self) -> None:
             if not inbox.ready.is_set():
-                self._send(503, {"error": "the model is being loaded"})
+                self.answer(503, {"error": "the model is being loaded"})
             elif self.path == "/health":
-                self._send(200, {"status": "ok"})
+                self.answer(200, {"status": "ok"})
             else:
                 self._pass_on({})
 
         def do_POST(self) -> None:
-            text = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             try:
-                body = json.loads(text)
-            except ValueError:
-                body = None
-            if not isinstance(body, dict):
-                self._send(400, {"error": "the body is not a JSON object"})
-            elif not inbox.ready.is_set():
-                self._send(503, {"error": "the model is being loaded"})
+                body = self.read()
+            except BadRequest as error:
+                self.answer(400, {"error": str(error)})
+                return
+            if not inbox.ready.is_set():
+                self.answer(503, {"error": "the model is being loaded"})
             else:
                 self._pass_on(body)
 
@@ -84,17 +70,6 @@ def _handler(inbox: Inbox) -> type[BaseHTTPRequestHandler]:
             job = Job(self.path, body)
             inbox.jobs.put(job)
             job.done.wait()
-            self._send(job.status, job.answer)
-
-        def _send(self, status: int, content: dict[str, Any]) -> None:
-            data = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: Any) -> None:
-            """No log line per request."""
+            self.answer(job.status, job.answer)
 
     return Handler

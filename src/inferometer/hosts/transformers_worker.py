@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from transformers_http import BadRequest, Inbox
+from json_http import BadRequest
+from transformers_http import Inbox
 from transformers_memory import is_out_of_memory, limit_mib, set_limit
 
 KEYS = {
