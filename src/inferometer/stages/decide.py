@@ -8,71 +8,53 @@ import argparse
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from inferometer import machine, routing
-from inferometer.config import Config
+from inferometer import routing
 from inferometer.errors import UserError
-from inferometer.experiments import parse_results_name, results_name
-from inferometer.findings import Finding, FindingsFile, full_id, to_json
+from inferometer.findings import Finding, FindingsFile, to_json
 from inferometer.reporting import decisions
-from inferometer.stages import repository
+from inferometer.stages import committed, decide_quantization
 
 SECONDS = {"ms": 1e-3, "s": 1.0, "": 1.0}
 
 
 @dataclass(frozen=True)
 class Topic:
-    """What can be decided: by which experiment, with which options, and how."""
+    """What can be decided: by which experiment, with which options, and how.
+
+    `example` is a command; `text` writes an answer for people.
+    """
 
     experiment: str
     summary: str
+    example: str
     options: Callable[[argparse.ArgumentParser], None]
     answer: Callable[[argparse.Namespace, FindingsFile], dict[str, Any]]
+    text: Callable[[dict[str, Any]], str]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb: a topic, and the options that it has."""
     topics = parser.add_subparsers(metavar="TOPIC", dest="topic", required=True)
     for name, topic in TOPICS.items():
-        sub = topics.add_parser(name, help=topic.summary, description=topic.summary)
-        topic.options(sub)
-        sub.add_argument(
-            "--machine", help="whose findings decide (default: that of config.yaml, or this one)"
+        sub = topics.add_parser(
+            name,
+            help=topic.summary,
+            description=topic.summary,
+            epilog=f"for example:\n  {topic.example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        sub.add_argument("--json", action="store_true", help="print one JSON object")
-        repository.add_arguments(sub)
+        topic.options(sub)
+        committed.add_arguments(sub)
 
 
 def run_command(args: argparse.Namespace) -> int:
     """Answer from the findings at hand, and say what each branch rests on."""
     topic = TOPICS[args.topic]
-    file = _findings(args, topic.experiment)
-    found = topic.answer(args, file)
-    print(to_json(found) if args.json else _text(found))
+    found = topic.answer(args, committed.findings(args, topic.experiment))
+    print(to_json(found) if args.json else topic.text(found))
     return 0
-
-
-def _findings(args: argparse.Namespace, experiment: str) -> FindingsFile:
-    """The findings of the chosen machine; `UserError` says which report would make them."""
-    chosen = repository.chosen(args)
-    config: Config = chosen.config
-    name = args.machine or config.machine
-    owner = machine.current_id() if name == "auto" else name
-    path = args.root / "results" / owner / results_name(experiment, config.depth) / "findings.json"
-    if path.is_file():
-        return FindingsFile.load(path)
-    known = sorted(
-        f"{found.parents[1].name} ({parse_results_name(found.parent.name)[1]})"
-        for found in Path(args.root).glob(f"results/*/{experiment}*/findings.json")
-    )
-    depth = "" if config.depth == "standard" else f" --config depth={config.depth}"
-    raise UserError(
-        f"{path}: missing, so nothing is known of machine {owner} at {config.depth} depth. Make "
-        f"it there with `snakemake reports/{experiment}.md{depth}`, or name a machine that has "
-        f"findings with --machine: {', '.join(known) or 'there is none'}"
-    )
 
 
 def _stack_options(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +88,7 @@ def _stack(args: argparse.Namespace, file: FindingsFile) -> dict[str, Any]:
         **{"depth": file.depth, "workload": args.workload, "agents": args.agents},
         **{"measured_agents": n, "slo_p95_s": args.slo_p95, "best": best, "advice": advice},
         "notes": _notes(args, file, by_id, levels, n, kept, stacks),
-        "steps": [_step(file, by_id, step) for step in walk.steps],
+        "steps": [committed.step(file, by_id, step) for step in walk.steps],
         "stacks": stacks,
         "report": f"reports/{file.experiment}.md",
     }
@@ -150,8 +132,8 @@ def _stack_row(
     tail = by_id.get(routing.p95_name(sut, workload, n))
     return {
         "sut": sut,
-        "requests_per_s": _number(file, by_id[routing.rate_name(sut, workload, n)]),
-        "latency_p95_s": _number(file, tail) if tail else None,
+        "requests_per_s": committed.number(file, by_id[routing.rate_name(sut, workload, n)]),
+        "latency_p95_s": committed.number(file, tail) if tail else None,
         "slo": None if limit_s is None else _kept(tail, limit_s),
     }
 
@@ -209,58 +191,38 @@ def _notes(
     return notes
 
 
-def _step(file: FindingsFile, by_id: dict[str, Finding], step: decisions.Step) -> dict[str, Any]:
-    found = by_id.get(step.finding or "")
-    rests = _number(file, found) if found else None
-    return {"question": step.question, "answer": step.answer, "finding": rests}
-
-
-def _number(file: FindingsFile, finding: Finding) -> dict[str, Any]:
-    ends = finding.interval
-    return {
-        "finding": full_id(file.experiment, finding.id),
-        "value": finding.value,
-        "low": ends.low if ends else None,
-        "high": ends.high if ends else None,
-        "unit": finding.unit,
-        "notes": finding.notes,
-    }
-
-
 def _text(found: dict[str, Any]) -> str:
     """For people: the advice, the way to it, what it rests on."""
     limit = found["slo_p95_s"]
     case = f"{found['workload']}, {found['agents']} agents"
     case += f", p95 within {limit:g} s" if limit is not None else ""
     lines = [f"{case}, on {found['machine']} ({found['experiment']}, depth {found['depth']})", ""]
-    for step in found["steps"]:
-        words = {True: "yes", False: "no", None: "undecided"}[step["answer"]]
-        lines.append(f"  {step['question']} {words}")
-        if rests := step["finding"]:
-            lines.append(f"      {_shown(rests)}" + (f"; {rests['notes']}" * bool(rests["notes"])))
+    lines += committed.step_lines(found["steps"])
     lines += ["", f"=> {found['advice']}"]
     lines += [f"   ({note})" for note in found["notes"]]
     lines += ["", "  stack: requests/s; p95 of latency in s"]
     for row in found["stacks"]:
-        tail = _shown(row["latency_p95_s"]) if row["latency_p95_s"] else "not known"
+        tail = committed.shown(row["latency_p95_s"]) if row["latency_p95_s"] else "not known"
         slo = f"; limit {row['slo']}" if row["slo"] else ""
-        lines.append(f"  {row['sut']}: {_shown(row['requests_per_s'])}; {tail}{slo}")
+        lines.append(f"  {row['sut']}: {committed.shown(row['requests_per_s'])}; {tail}{slo}")
     return "\n".join([*lines, "", f"  see {found['report']}"])
-
-
-def _shown(number: dict[str, Any]) -> str:
-    if number["value"] is None:
-        return f"{number['finding']} is not defined"
-    ends = [number["low"], number["high"]]
-    written = ", ".join("open" if end is None else f"{end:.3g}" for end in ends)
-    return f"{number['finding']} = {number['value']:.3g} [{written}]"
 
 
 TOPICS = {
     "stack": Topic(
         experiment="tr130",
         summary="which serving stack completes most requests of a kind of work",
+        example="inferometer decide stack --workload rag --agents 4 --slo-p95 5s",
         options=_stack_options,
         answer=_stack,
+        text=_text,
+    ),
+    "quantization": Topic(
+        experiment="tr125",
+        summary="which quantization level keeps the quality that a risk asks for, and fits",
+        example="inferometer decide quantization --risk high --vram 12 --model smollm2-135m",
+        options=decide_quantization.add_options,
+        answer=decide_quantization.answer,
+        text=decide_quantization.text,
     ),
 }
