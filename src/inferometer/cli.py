@@ -29,7 +29,6 @@ VERBS: dict[str, tuple[str, str]] = {
         "simulate coverage and error rates of the statistics",
     ),
     "decide": ("inferometer.stages.decide", "answer a question of deployment from findings"),
-    "gate": ("inferometer.stages.gate", "check a quality gate against findings, by exit status"),
     "claims": ("inferometer.claims.cli", "check the published claims and render their verdicts"),
 }
 
@@ -72,7 +71,7 @@ The name of a number is the part after # in its link.""",
   inferometer audit reports/tr129.md    one report and its evidence
 Exit status 1 and a list of problems when something does not fit.""",
     "stats-check": """\
-  inferometer stats-check --quick       a few minutes, writes nothing
+  inferometer stats-check --quick       about a minute, writes nothing
   inferometer stats-check               writes reports/statistics.md""",
     "decide": """\
   inferometer decide stack --workload rag --agents 4 --slo-p95 5s
