@@ -29,6 +29,7 @@ VERBS: dict[str, tuple[str, str]] = {
         "simulate coverage and error rates of the statistics",
     ),
     "decide": ("inferometer.stages.decide", "answer a question of deployment from findings"),
+    "gate": ("inferometer.stages.gate", "check a quality gate against findings, by exit status"),
     "claims": ("inferometer.claims.cli", "check the published claims and render their verdicts"),
 }
 
