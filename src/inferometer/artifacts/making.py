@@ -127,7 +127,7 @@ def run(name: str, python: Path, job: dict[str, Any], host: Path = HOST) -> int:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints
         ) as process:
             assert process.stdout is not None
-            with _shown(f"artifact {name}: making") as show:
+            with shown(f"artifact {name}: making") as show:
                 for line in process.stdout:
                     said = json.loads(line)
                     peak = said.get("peak_bytes", peak)
@@ -144,7 +144,7 @@ def run(name: str, python: Path, job: dict[str, Any], host: Path = HOST) -> int:
 
 
 @contextmanager
-def _shown(title: str) -> Iterator[Any]:
+def shown(title: str) -> Iterator[Any]:
     """A bar with the time left on a terminal, a line now and then elsewhere."""
     console = Console(stderr=True, highlight=False)
     if console.is_terminal:

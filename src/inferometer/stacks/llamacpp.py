@@ -53,9 +53,9 @@ class LlamaCpp:
         """One environment for all settings."""
         return "llamacpp"
 
-    def why_not(self, settings: Any) -> None:
+    def why_not(self, settings: Any) -> str | None:
         """Nothing is known before it starts; see `launch` for the memory limit."""
-        return
+        return None
 
     def dialect(self, settings: Any) -> OpenAIDialect:
         """Forced output length; the prompt cache as the settings say."""
@@ -70,7 +70,7 @@ class LlamaCpp:
         launch = local.hosted(python, HOST, settings, artifact, port)
         if settings.memory_limit_mib is None:
             return launch
-        command = _capped(launch.command, python, settings.memory_limit_mib, artifact)
+        command = capped(launch.command, python, settings.memory_limit_mib, artifact)
         return replace(launch, command=command)
 
     async def ready(self, http: aiohttp.ClientSession, base_url: str) -> bool:
@@ -107,7 +107,7 @@ class LlamaCpp:
         return seen
 
 
-def _capped(command: list[str], python: Path, limit_mib: int, artifact: Path) -> list[str]:
+def capped(command: list[str], python: Path, limit_mib: int, artifact: Path) -> list[str]:
     """The command under a memory limit; refused here, before anything starts, if none can be."""
     reason = memory_cap.unavailable(limit_mib)
     if reason is not None:
