@@ -36,11 +36,12 @@ def on_server():
         test: Callable[[Bench], Awaitable[Any]],
         program: Program | None = None,
         timeout_s: float = 5,
+        log: bool = False,
     ) -> Any:
         async def main() -> Any:
             dialect = CalibrationDialect(program=program)
             async with (
-                running_server(ttft_ms=5, itl_ms=1) as server,
+                running_server(ttft_ms=5, itl_ms=1, log=log) as server,
                 StreamingClient(
                     server.url, dialect, timeout_s=timeout_s, clock_origin=time.monotonic()
                 ) as client,

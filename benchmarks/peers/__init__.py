@@ -1,0 +1,1 @@
+"""The load generators that ``client_peers.py`` sets side by side."""
