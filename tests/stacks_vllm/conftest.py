@@ -4,19 +4,20 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import random_llama
 from checkouts import REPOSITORY
 
 from inferometer import environments
 
-MODEL = """
-import sys, torch
-from transformers import LlamaConfig, LlamaForCausalLM
-torch.manual_seed(7)
-LlamaForCausalLM(LlamaConfig(
-    vocab_size=2000, hidden_size=256, intermediate_size=512, num_hidden_layers=3,
-    num_attention_heads=4, num_key_value_heads=2, head_dim=64, max_position_embeddings=2048,
-)).save_pretrained(sys.argv[1])
-"""
+MODEL = {
+    "vocab_size": 2000,
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 64,
+    "max_position_embeddings": 2048,
+}
 TOKENIZER = """
 import sys
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -39,17 +40,13 @@ def python() -> Path:
 @pytest.fixture(scope="session")
 def bare(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama of 3 layers without a tokenizer, as synthetic artifacts are."""
-    folder = tmp_path_factory.mktemp("bare") / "model"
-    subprocess.run([str(python), "-c", MODEL, str(folder)], check=True, capture_output=True)
-    return folder
+    return random_llama.save(python, tmp_path_factory.mktemp("bare") / "model", **MODEL)
 
 
 @pytest.fixture(scope="session")
 def worded(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with a tokenizer that has a word a token."""
-    folder = tmp_path_factory.mktemp("worded") / "model"
-    for code in (MODEL, TOKENIZER):
-        subprocess.run(
-            [str(python), "-c", code, str(folder), str(WORDS)], check=True, capture_output=True
-        )
+    folder = random_llama.save(python, tmp_path_factory.mktemp("worded") / "model", **MODEL)
+    words = [str(python), "-c", TOKENIZER, str(folder), str(WORDS)]
+    subprocess.run(words, check=True, capture_output=True)
     return folder
