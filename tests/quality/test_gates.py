@@ -107,6 +107,8 @@ def test_decide_names_the_finding_behind_each_branch(committed, capsys):
     assert "tr125.tiny.q4_k_m.worst.difference = -3.85 [-4.5, -3.2]" in shown
     assert "tr125.tiny.q4_k_m.composite.score" in shown
     assert "Q2_K is in no branch" in shown
+    assert quantize(committed, "--risk", "high", "--vram", "12") == 0
+    assert "tr125.tiny.params = 1.35e+08 (no interval)" in capsys.readouterr().out
     assert quantize(committed, "--risk", "high", "--vram", "0.3", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["best"] == "Use Q8_0."

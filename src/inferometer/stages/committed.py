@@ -74,9 +74,11 @@ def number(file: FindingsFile, finding: Finding) -> dict[str, Any]:
 
 
 def shown(number: dict[str, Any]) -> str:
-    """`name = value [low, high]`."""
+    """`name = value [low, high]`; an end that the data leave open says so."""
     if number["value"] is None:
         return f"{number['finding']} is not defined"
     ends = [number["low"], number["high"]]
+    if ends == [None, None]:
+        return f"{number['finding']} = {number['value']:.3g} (no interval)"
     written = ", ".join("open" if end is None else f"{end:.3g}" for end in ends)
     return f"{number['finding']} = {number['value']:.3g} [{written}]"
