@@ -191,7 +191,7 @@ def test_texts_go_on_after_a_kill_with_the_same_scores(tmp_path: Path) -> None:
     ]
     whole = score_answers(REPOSITORY, answers, tmp_path / "whole")
     assert {s.status for one in whole.scored for s in one.scores} == {"ok"}
-    assert whole.facts["bert-score"]
+    assert {"bert-score", "rouge-score", "sacrebleu"} < set(whole.facts)
     before = killed(answers, tmp_path / "scores", 5, "bertscore")
     resumed = score_answers(REPOSITORY, answers, tmp_path / "scores")
     assert resumed.reused == len(before)

@@ -141,5 +141,5 @@ def _scorers(root: Path, plans: Sequence[Plan]) -> tuple[dict[str, str], dict[st
         freeze = environments.ensure(root, ENVIRONMENT).freeze
     except UserError as reason:
         return {}, dict.fromkeys(TEXT, str(reason))
-    versions = dict(line.split("==", 1) for line in freeze if "==" in line)
+    versions = dict(line.replace("_", "-").split("==", 1) for line in freeze if "==" in line)
     return {name: versions[name] for name in SCORERS if name in versions}, {}

@@ -32,7 +32,7 @@ class GenerationTask:
     kind
         What its items are.
     prompt
-        Item -> the user's message; the chat template is the runtime's affair.
+        Item -> the user's message; `chat.ChatTemplate` makes the prompt of it.
     max_output_tokens
         Where a generation is cut off; a good answer is well below it.
     metrics
