@@ -1,7 +1,6 @@
 """TR123 on sessions made by hand, whose truth is known; a stand-in for real workers."""
 
 import asyncio
-import json
 import re
 import shutil
 from dataclasses import dataclass, replace
@@ -10,20 +9,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from checkouts import REPOSITORY
+from simulated import MACHINE, analysed, outcomes, placed, report, seal
 
-from inferometer import analysis, manifest, tidy
+from inferometer import analysis, tidy
 from inferometer.design import Cell
 from inferometer.errors import UserError
-from inferometer.experiments import Experiment, find
-from inferometer.findings import FindingsFile
+from inferometer.experiments import Experiment
 from inferometer.phases import cell as phase_cell
 from inferometer.phases import summary
-from inferometer.reporting import pages
 from inferometer.session import CellOutcome, CellRun
 
-REPOSITORY = Path(__file__).parents[2]
 FOLDER = "experiments/tr123_kv_cache_economics"
-MACHINE = "testbox-2c-8g-abc123"
 BANDWIDTH, FLOPS = 20e9, 100e9
 NO_METER = "energy not measurable here: no RAPL counters"
 
@@ -151,40 +148,6 @@ def window(model: Model, index: int, levels: dict, speed: float) -> dict:
     }
 
 
-def seal(
-    experiment: Experiment, root: Path, depth: str, sut: str, block: int, lines: list, facts: dict
-) -> None:
-    raw = experiment.raw(root, MACHINE, depth, sut, block)
-    raw.parent.mkdir(parents=True, exist_ok=True)
-    raw.write_text("".join(json.dumps({"schema_version": 1, **line}) + "\n" for line in lines))
-    cells = [line for line in lines if line["kind"] == "cell"]
-    labels = {n: Cell(phase=c["phase"], levels=c["levels"]).label for n, c in enumerate(cells)}
-    server = {"stack": "transformers", "command": ["worker"], "environment": None}
-    identity = {
-        **{"cpu_model": "Test CPU", "cpu_family": "1/2/3", "cores": 2, "threads": 2, "isa": []},
-        **{"caches": {}, "ram_gib": 8, "numa_nodes": 1, "gpus": []},
-    }
-    content = {
-        **{"session": f"{sut}/{block:02d}", "sut": sut, "block": block, "depth": depth},
-        **{"design_digest": experiment.design.digest, "cell_order": list(labels.values())},
-        **{"invalid_cells": {}, "timing": {"wall_s": 30.0, "cells_s": 20.0}},
-        "not_testable_cells": {
-            labels[n]: c["not_testable"] for n, c in enumerate(cells) if "not_testable" in c
-        },
-        "noise": {
-            **{"block": {"steal_fraction": 0.0, "foreign_cpu_fraction": 0.0}},
-            **{"noisy": False, "complaints": []},
-        },
-        **{"started": "2026-11-21T10:00:00+00:00", "ended": "2026-11-21T10:01:00+00:00"},
-        "machine": {
-            **{"id": MACHINE, "identity": identity, "software": {}, "software_digest": "0" * 64},
-        },
-        "code": {"commit": "0" * 40, "dirty": None},
-        "servers": [{**server, "artifact": None, "read_back": facts}],
-    }
-    manifest.seal(raw, content, target=manifest.path_for(raw))
-
-
 def measured(
     root: Path,
     models: dict[str, Model],
@@ -193,10 +156,9 @@ def measured(
     cannot_run: str | None = None,
 ) -> tuple[Experiment, Path]:
     """A repository with TR123, prices and sealed sessions of the models."""
-    shutil.copytree(REPOSITORY / FOLDER, root / FOLDER)
     (root / "config").mkdir()
     shutil.copy(REPOSITORY / "config" / "prices.yaml", root / "config")
-    experiment = find(root)["tr123"]
+    experiment = placed(root, FOLDER)
     rng = np.random.default_rng(7)
     for sut, model in models.items():
         for block in range(experiment.design.plan(depth).blocks):
@@ -204,32 +166,14 @@ def measured(
             lines = session(model, cells, rng, oom)
             if sut == cannot_run:
                 lines = [c | {"not_testable": "no GPU here"} for c in lines if c["kind"] == "cell"]
-            seal(experiment, root, depth, sut, block, lines, model.facts())
+            seal(experiment, root, depth, sut, block, lines, read_back=model.facts())
     return experiment, experiment.results(root, MACHINE, depth)
-
-
-def found(experiment: Experiment, results: Path, depth: str = "standard") -> FindingsFile:
-    tidy.write(tidy.observations(results), results / "observations.parquet")
-    table = tidy.read(results / "observations.parquet")
-    file, drawn = analysis.analyse(experiment, results, MACHINE, depth, table)
-    return file.model_copy(update={"figures": {f"{name}.svg": "not saved" for name in drawn}})
-
-
-def report(experiment: Experiment, file: FindingsFile) -> str:
-    source = pages.Source(file, "0" * 64, "../results", experiment.folder)
-    text = pages.report(source)
-    assert not pages.missing_anchors(text, {"tr123.evidence.md": pages.evidence_page(source)})
-    return text
-
-
-def outcomes(file: FindingsFile) -> dict[str, str]:
-    return {verdict.hypothesis: verdict.outcome for verdict in file.verdicts}
 
 
 @pytest.fixture(scope="module")
 def standard(tmp_path_factory):
     experiment, results = measured(tmp_path_factory.mktemp("tr123"), MODELS)
-    return experiment, results, found(experiment, results)
+    return experiment, results, analysed(experiment, results)
 
 
 def test_phases_are_the_truth_within_the_noise(standard):
@@ -335,7 +279,7 @@ def test_ranking_and_decisions(standard):
 
 def test_the_report_renders_with_every_number_linked(standard):
     experiment, _, file = standard
-    text = report(experiment, file)
+    text = report(experiment.folder, file)
     assert "unreachable" in text
     assert "energy not measurable here" in text
     assert not re.search(r"\bNone\b|\bnan\b", text)
@@ -351,7 +295,7 @@ def test_energy_on_a_metered_machine(tmp_path):
     prices = tmp_path / "config" / "prices.yaml"
     mine = prices.read_text().replace("this_machine: null", "this_machine: desktop-5070ti")
     prices.write_text(mine)
-    file = found(experiment, results)
+    file = analysed(experiment, results)
     assert file["smollm2.joules.decode"].value == pytest.approx(60 * 0.040, rel=0.02)
     assert file["ranking.energy"].value == "gpt2 < smollm2"
     assert outcomes(file)["energy_keeps_ranking"] == "refuted"
@@ -366,20 +310,20 @@ def test_energy_on_a_metered_machine(tmp_path):
     assert months > file["gpt2.break_even_least.h200-spheron"].value > 0
     assert file["headline"].value == "desktop-5070ti"
     assert "energy.svg" in file.figures
-    report(experiment, file)
+    report(experiment.folder, file)
 
 
 def test_missing_suts_memory_that_runs_out_and_wrong_kv_bytes(tmp_path):
     models = {"gpt2": replace(MODELS["gpt2"], kv_factor=1.05)}
     experiment, results = measured(tmp_path, models, oom="scenario=12/100 kv_cache=on")
-    file = found(experiment, results)
+    file = analysed(experiment, results)
     assert file["gpt2.tpot.12-100"].value is None
     assert file["gpt2.ttft.12-100"].value is not None
     assert file["records_oom"].value == 7
     assert outcomes(file)["kv_formula"] == "refuted"
     assert outcomes(file)["gqa_factor"] == "not testable here"
     assert "request.12-100" not in " ".join(f.id for f in file.findings)
-    report(experiment, file)
+    report(experiment.folder, file)
 
 
 def test_an_owned_machine_without_a_meter_has_a_lower_limit(tmp_path):
@@ -387,37 +331,37 @@ def test_an_owned_machine_without_a_meter_has_a_lower_limit(tmp_path):
     prices = tmp_path / "config" / "prices.yaml"
     mine = prices.read_text().replace("this_machine: null", "this_machine: desktop-5070ti")
     prices.write_text(mine)
-    file = found(experiment, results)
+    file = analysed(experiment, results)
     assert file["gpt2.break_even.h200-spheron"].reason == NO_METER
     least = file["gpt2.break_even_least.h200-spheron"].value
     assert least == pytest.approx(2500 / file["gpt2.month.h200-spheron"].value)
-    assert "at least" in report(experiment, file)
+    assert "at least" in report(experiment.folder, file)
 
 
 def test_a_sut_that_cannot_run_here_is_listed_and_no_more(tmp_path):
     models = {"smollm2": MODELS["smollm2"], "gpt2-gpu": MODELS["gpt2"]}
     experiment, results = measured(tmp_path, models, cannot_run="gpt2-gpu")
-    file = found(experiment, results)
+    file = analysed(experiment, results)
     assert not any(finding.id.startswith("gpt2-gpu.") for finding in file.findings)
     assert outcomes(file)["cache_pays"] == "supported"
-    assert "no GPU here" in report(experiment, file)
+    assert "no GPU here" in report(experiment.folder, file)
 
 
 def test_no_costs_without_the_scenario_they_rest_on(tmp_path):
     experiment, results = measured(
         tmp_path, {"gpt2": MODELS["gpt2"]}, oom="scenario=100/50 kv_cache=on"
     )
-    file = found(experiment, results)
+    file = analysed(experiment, results)
     assert "gpt2.cost.chat.aws-m7g-large" not in file
     assert file["ranking.energy"].value is None
-    report(experiment, file)
+    report(experiment.folder, file)
 
 
 def test_quick_depth_prints_no_verdicts(tmp_path):
     experiment, results = measured(tmp_path, {"smollm2": MODELS["smollm2"]}, "quick")
-    file = found(experiment, results, "quick")
+    file = analysed(experiment, results, "quick")
     assert file.verdicts == []
-    assert "Exploratory" in report(experiment, file)
+    assert "Exploratory" in report(experiment.folder, file)
 
 
 def test_lengths_of_a_scenario():

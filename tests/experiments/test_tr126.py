@@ -4,26 +4,26 @@ import asyncio
 import json
 import math
 import re
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import simulated
+from checkouts import REPOSITORY
+from simulated import MACHINE, analysed, outcomes, placed, seal
 
-from inferometer import analysis, manifest, tidy
+from inferometer import analysis, tidy
 from inferometer.design import Cell
 from inferometer.errors import UserError
 from inferometer.experiments import Experiment, find
 from inferometer.findings import FindingsFile
-from inferometer.reporting import pages
 from inferometer.session import BlockRun, CellRun
 from inferometer.stacks.worker import WorkerGone
 
-REPOSITORY = Path(__file__).parents[2]
 FOLDER = "experiments/tr126_compile_validation"
-MACHINE = "testbox-2c-8g-abc123"
 OUTPUT = 16
+READ_BACK = {"context": 1024}
 
 
 @dataclass(frozen=True)
@@ -142,79 +142,30 @@ def session(truth: Truth, cells: list[Cell], rng: np.random.Generator) -> list[d
     return lines
 
 
-def seal(experiment: Experiment, root: Path, depth: str, sut: str, block: int, lines: list) -> None:
-    raw = experiment.raw(root, MACHINE, depth, sut, block)
-    raw.parent.mkdir(parents=True, exist_ok=True)
-    raw.write_text("".join(json.dumps({"schema_version": 1, **line}) + "\n" for line in lines))
-    cells = [line for line in lines if line["kind"] == "cell"]
-    labels = {n: Cell(phase=c["phase"], levels=c["levels"]).label for n, c in enumerate(cells)}
-    identity = {
-        **{"cpu_model": "Test CPU", "cpu_family": "1/2/3", "cores": 2, "threads": 2, "isa": []},
-        **{"caches": {}, "ram_gib": 8, "numa_nodes": 1, "gpus": []},
-    }
-    content = {
-        **{"session": f"{sut}/{block:02d}", "sut": sut, "block": block, "depth": depth},
-        **{"design_digest": experiment.design.digest, "cell_order": list(labels.values())},
-        **{"invalid_cells": {}, "timing": {"wall_s": 60.0, "cells_s": 20.0}},
-        "not_testable_cells": {
-            labels[n]: c["not_testable"] for n, c in enumerate(cells) if "not_testable" in c
-        },
-        "noise": {
-            **{"block": {"steal_fraction": 0.0, "foreign_cpu_fraction": 0.0}},
-            **{"noisy": False, "complaints": []},
-        },
-        **{"started": "2026-11-21T10:00:00+00:00", "ended": "2026-11-21T10:01:00+00:00"},
-        "machine": {
-            **{"id": MACHINE, "identity": identity, "software": {}, "software_digest": "0" * 64},
-        },
-        "code": {"commit": "0" * 40, "dirty": None},
-        "servers": [
-            {
-                **{"stack": "transformers", "command": ["worker"], "environment": None},
-                **{"artifact": None, "read_back": {"context": 1024}},
-            }
-        ],
-    }
-    manifest.seal(raw, content, target=manifest.path_for(raw))
-
-
 def measured(
     root: Path, truths: dict[str, Truth], depth: str = "standard"
 ) -> tuple[Experiment, Path]:
     """A repository with TR126 and sealed sessions of the arms."""
-    shutil.copytree(REPOSITORY / FOLDER, root / FOLDER)
-    experiment = find(root)["tr126"]
+    experiment = placed(root, FOLDER)
     rng = np.random.default_rng(7)
     for sut, truth in truths.items():
         for block in range(experiment.design.plan(depth).blocks):
             cells = experiment.design.cell_order(depth, sut, block)
-            seal(experiment, root, depth, sut, block, session(truth, cells, rng))
+            lines = session(truth, cells, rng)
+            seal(experiment, root, depth, sut, block, lines, read_back=READ_BACK)
     return experiment, experiment.results(root, MACHINE, depth)
 
 
-def found(experiment: Experiment, results: Path, depth: str = "standard") -> FindingsFile:
-    tidy.write(tidy.observations(results), results / "observations.parquet")
-    table = tidy.read(results / "observations.parquet")
-    file, drawn = analysis.analyse(experiment, results, MACHINE, depth, table)
-    return file.model_copy(update={"figures": {f"{name}.svg": "not saved" for name in drawn}})
-
-
 def report(experiment: Experiment, file: FindingsFile) -> str:
-    source = pages.Source(file, "0" * 64, "../results", experiment.folder)
-    text = pages.report(source)
-    assert not pages.missing_anchors(text, {"tr126.evidence.md": pages.evidence_page(source)})
+    text = simulated.report(experiment.folder, file)
     assert not re.search(r"\bNone\b|\bnan\b", text)
     return text
-
-
-def outcomes(file: FindingsFile) -> dict[str, str]:
-    return {verdict.hypothesis: verdict.outcome for verdict in file.verdicts}
 
 
 @pytest.fixture(scope="module")
 def standard(tmp_path_factory):
     experiment, results = measured(tmp_path_factory.mktemp("tr126"), TRUTHS)
-    return experiment, results, found(experiment, results)
+    return experiment, results, analysed(experiment, results)
 
 
 def test_times_and_ratios_are_the_truth_within_the_noise(standard):
@@ -308,7 +259,7 @@ def test_the_report_renders_with_every_number_linked(standard):
 def test_what_is_compiled_while_it_is_timed_is_shown_and_not_averaged(tmp_path):
     truths = {**TRUTHS, "gpt2-default": replace(DEFAULT, dirty=256, breaks=1)}
     experiment, results = measured(tmp_path, truths)
-    file = found(experiment, results)
+    file = analysed(experiment, results)
     # one of two repetitions at one of four lengths
     assert file["gpt2-default.in_region"].value == pytest.approx(1 / 8)
     assert file["gpt2-default.in_region.p256"].value == 14
@@ -324,7 +275,7 @@ def test_what_is_compiled_while_it_is_timed_is_shown_and_not_averaged(tmp_path):
 def test_crashes_are_records_and_a_verdict(tmp_path, status):
     truths = {sut: replace(t, crash=status) if t.compiled else t for sut, t in TRUTHS.items()}
     experiment, results = measured(tmp_path, truths)
-    file = found(experiment, results)
+    file = analysed(experiment, results)
     assert file["gpt2-default.decode_crashes"].value == 1
     assert file["gpt2-default.decode_crashes"].n == 35
     assert file["gpt2-default.prefill_crashes"].value == 0
@@ -338,7 +289,7 @@ def test_crashes_are_records_and_a_verdict(tmp_path, status):
 def test_other_tokens_no_gain_and_half_of_the_modes(tmp_path):
     slow = replace(DEFAULT, prefill_s=0.002, decode_s=0.030, other_tokens=True)
     experiment, results = measured(tmp_path, {"gpt2-eager": EAGER, "gpt2-default": slow})
-    file = found(experiment, results)
+    file = analysed(experiment, results)
     assert file["gpt2-default.same_output"].value == 0
     assert file["gpt2-default.same_tokens"].value == pytest.approx(10 / 16)
     assert outcomes(file)["same_tokens"] == "refuted"
@@ -354,7 +305,7 @@ def test_other_tokens_no_gain_and_half_of_the_modes(tmp_path):
 
 def test_lengths_beyond_the_context_and_eager_alone(tmp_path):
     experiment, results = measured(tmp_path, {"gpt2-eager": replace(EAGER, context=512)})
-    file = found(experiment, results)
+    file = analysed(experiment, results)
     assert "gpt2-eager.prefill.p896" not in file
     assert outcomes(file)["compilation_real"] == "not testable here"
     assert "beyond the model" in report(experiment, file)
@@ -362,7 +313,7 @@ def test_lengths_beyond_the_context_and_eager_alone(tmp_path):
 
 def test_quick_depth_prints_no_verdicts(tmp_path):
     experiment, results = measured(tmp_path, TRUTHS, "quick")
-    file = found(experiment, results, "quick")
+    file = analysed(experiment, results, "quick")
     assert file.verdicts == []
     assert "Exploratory" in report(experiment, file)
 
@@ -470,6 +421,6 @@ def test_nothing_to_analyse_is_said(tmp_path):
         lines = [json.loads(line) for line in raw.read_text().splitlines()]
         kept = [line for line in lines if line["kind"] in ("cell", "facts")]
         block = int(raw.stem)
-        seal(experiment, tmp_path, "quick", "gpt2-eager", block, kept)
+        seal(experiment, tmp_path, "quick", "gpt2-eager", block, kept, read_back=READ_BACK)
     with pytest.raises(UserError, match="hold no records"):
-        found(experiment, results, "quick")
+        analysed(experiment, results, "quick")

@@ -1,26 +1,22 @@
 """TR127 on sessions made by hand, whose truth is known; a stand-in for real workers and servers."""
 
-import json
 import re
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from checkouts import REPOSITORY
+from simulated import MACHINE, analysed, cell_line, outcomes, placed, report, seal
 
-from inferometer import analysis, manifest, tidy
 from inferometer.design import Cell
-from inferometer.experiments import Experiment, find
+from inferometer.experiments import find
 from inferometer.findings import FindingsFile
-from inferometer.reporting import pages
 from inferometer.session import BlockRun, CellOutcome, CellRun
 from inferometer.subjects import InProcess
 
-REPOSITORY = Path(__file__).parents[2]
 FOLDER = "experiments/tr127_context_scaling"
-MACHINE = "testbox-2c-8g-abc123"
 MIB = 2**20
 LOADED = 850 * MIB
 ACTIVATIONS = (3 * 1536 + 3 * 576) * 4
@@ -126,72 +122,23 @@ def session(truth: Truth, cells: list[Cell], output: int, rng: np.random.Generat
             lines += made
             if made[-1]["status"] != "ok":
                 break
-        lines.append(
-            {
-                **{"kind": "cell", "cell": index, "phase": cell.phase, "levels": cell.levels},
-                **{"valid": True, "reasons": [], "started_s": 0.0, "ended_s": 1.0},
-                **{"window_start_s": None, "window_end_s": None},
-            }
-        )
+        lines.append(cell_line(index, cell))
     return lines
-
-
-def seal(experiment: Experiment, root: Path, sut: str, block: int, lines: list, truth: Truth):
-    raw = experiment.raw(root, MACHINE, "standard", sut, block)
-    raw.parent.mkdir(parents=True, exist_ok=True)
-    raw.write_text("".join(json.dumps({"schema_version": 1, **line}) + "\n" for line in lines))
-    labels = [f"context={x['levels']['context']}" for x in lines if x["kind"] == "cell"]
-    read_back = {"slots": 1} if truth.served else truth.facts()
-    server = {"stack": "x", "command": ["x"], "environment": None, "artifact": None}
-    identity = {
-        **{"cpu_model": "Test CPU", "cpu_family": "1/2/3", "cores": 2, "threads": 2, "isa": []},
-        **{"caches": {}, "ram_gib": 8, "numa_nodes": 1, "gpus": []},
-    }
-    machine = {"id": MACHINE, "identity": identity, "software": {}, "software_digest": "0" * 64}
-    load = {"added_ttft_p50_s": 1e-4}
-    content = {
-        **{"session": f"{sut}/{block:02d}", "sut": sut, "block": block, "depth": "standard"},
-        **{"design_digest": experiment.design.digest, "cell_order": labels, "invalid_cells": {}},
-        **{"not_testable_cells": {}, "timing": {"wall_s": 30.0, "cells_s": 20.0}},
-        "noise": {
-            **{"block": {"steal_fraction": 0.0, "foreign_cpu_fraction": 0.0}},
-            **{"noisy": False, "complaints": []},
-        },
-        **{"started": "2026-11-21T10:00:00+00:00", "ended": "2026-11-21T10:01:00+00:00"},
-        **{"machine": machine, "code": {"commit": "0" * 40, "dirty": None}},
-        "servers": [{**server, "read_back": read_back}],
-        **({"calibration": {"streams": load, "rate": load}} if truth.served else {}),
-    }
-    manifest.seal(raw, content, target=manifest.path_for(raw))
 
 
 def found(root: Path, suts: dict[str, Truth], depth: str = "standard") -> FindingsFile:
     """Findings of a repository with TR127 and sealed sessions of these SUTs."""
-    shutil.copytree(REPOSITORY / FOLDER, root / FOLDER)
-    experiment = find(root)["tr127"]
+    experiment = placed(root, FOLDER)
     rng = np.random.default_rng(7)
     plan = experiment.design.plan("standard")
     for sut, truth in suts.items():
         for block in range(plan.blocks):
             cells = experiment.design.cell_order("standard", sut, block)
             lines = session(truth, cells, int(plan.effort["output_tokens"]), rng)
-            seal(experiment, root, sut, block, lines, truth)
-    results = experiment.results(root, MACHINE, "standard")
-    tidy.write(tidy.observations(results), results / "observations.parquet")
-    table = tidy.read(results / "observations.parquet")
-    file, drawn = analysis.analyse(experiment, results, MACHINE, depth, table)
-    return file.model_copy(update={"figures": {f"{name}.svg": "not saved" for name in drawn}})
-
-
-def report(root: Path, file: FindingsFile) -> str:
-    source = pages.Source(file, "0" * 64, "../results", root / FOLDER)
-    text = pages.report(source)
-    assert not pages.missing_anchors(text, {"tr127.evidence.md": pages.evidence_page(source)})
-    return text
-
-
-def outcomes(file: FindingsFile) -> dict[str, str]:
-    return {verdict.hypothesis: verdict.outcome for verdict in file.verdicts}
+            read_back = {"slots": 1} if truth.served else truth.facts()
+            load = {"added_ttft_p50_s": 1e-4} if truth.served else None
+            seal(experiment, root, "standard", sut, block, lines, read_back=read_back, load=load)
+    return analysed(experiment, experiment.results(root, MACHINE, "standard"), depth)
 
 
 @pytest.fixture(scope="module")
@@ -239,7 +186,7 @@ def test_the_repeated_prompt_is_shown_as_what_it_is(standard):
     assert file["artefact.c512"].value == pytest.approx(truth, rel=0.05)
     seen = outcomes(file)
     assert seen["served_not_sublinear"] == seen["repeated_looks_sublinear"] == "supported"
-    assert "read from a cache" in report(root, file)
+    assert "of the prompts came out of the cache" in report(root / FOLDER, file)
 
 
 def test_memory_is_compared_with_the_formula(standard):
@@ -276,7 +223,7 @@ def test_the_limit_stops_eager_attention_where_arithmetic_says(standard):
     seen = outcomes(file)
     assert seen["eager_stops_as_predicted"] == seen["sdpa_goes_on_as_predicted"] == "supported"
     assert file["status.oom"].value == 7
-    assert "memory never ran out" in report(root, file)
+    assert "memory never ran out" in report(root / FOLDER, file)
 
 
 def test_the_cliff_has_its_size_and_its_place(standard):
@@ -299,9 +246,9 @@ def test_verdicts_decision_and_report(standard):
     assert seen["decode_grows"] == "supported"
     (decision,) = file.decisions
     assert decision.root.no.finding == "backend.ttft.c1024"
-    text = report(root, file)
+    text = report(root / FOLDER, file)
     assert "cliff" in text
-    assert "Paged attention is not testable" in text
+    assert "Paged attention is not compared" in text
     assert set(file.figures) == {
         f"{name}.svg" for name in ("prefill", "decode", "memory", "artefact", "spill")
     }
@@ -349,7 +296,7 @@ def test_a_wrong_prediction_is_refuted(tmp_path):
 @pytest.mark.parametrize("depth", ["standard", "quick"])
 def test_what_is_missing_is_said_and_the_report_stands(tmp_path, suts, depth):
     file = found(tmp_path, suts, depth)
-    text = report(tmp_path, file)
+    text = report(tmp_path / FOLDER, file)
     assert re.search(r"not testable here|Exploratory|exploratory", text)
     if "llamacpp-capped" in suts:
         assert file["spill.failed"].value == 21

@@ -1,27 +1,28 @@
 """TR128 on sessions made by hand, whose queue is simulated; a stand-in for a real server."""
 
 import heapq
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from checkouts import REPOSITORY
+from simulated import MACHINE, analysed, cell_line, outcomes, placed, report, seal
 
-from inferometer import analysis, manifest, tidy
 from inferometer.design import Cell
 from inferometer.errors import UserError
-from inferometer.experiments import Experiment, find
+from inferometer.experiments import find
 from inferometer.findings import FindingsFile
 from inferometer.load import conversations, schedules
-from inferometer.reporting import pages
 from inferometer.stats import queueing
 
-REPOSITORY = Path(__file__).parents[2]
 FOLDER = "experiments/tr128_production_load"
-MACHINE = "testbox-2c-8g-abc123"
 PREFILL_S, TOKENS = 0.04, 8
+LOAD = {
+    **{"added_ttft_p50_s": 1e-4, "added_ttft_p99_s": 2e-4, "schedule_lag_p99_s": 1e-4},
+    "cpu_s_per_1000_tokens": 0.05,
+}
 
 
 @dataclass(frozen=True)
@@ -155,49 +156,15 @@ def session(truth: Truth, cells: list[Cell], effort: dict, block: int) -> list[d
         else:
             lines += open_cell(truth, index, cell, length, block, rng)
         valid = truth.invalid != cell.label
-        lines.append(
-            {
-                **{"kind": "cell", "cell": index, "phase": cell.phase, "levels": cell.levels},
-                **{"valid": valid, "reasons": [] if valid else ["made so"]},
-                **{"started_s": 0.0, "ended_s": 1.0},
-                **{"window_start_s": window[0], "window_end_s": window[1]},
-            }
-        )
+        end = {"valid": valid, "reasons": [] if valid else ["made so"]}
+        end |= {"window_start_s": window[0], "window_end_s": window[1]}
+        lines.append(cell_line(index, cell, **end))
     return lines
-
-
-def seal(experiment: Experiment, root: Path, sut: str, block: int, lines: list, depth: str):
-    raw = experiment.raw(root, MACHINE, depth, sut, block)  # type: ignore[arg-type]
-    raw.parent.mkdir(parents=True, exist_ok=True)
-    raw.write_text("".join(json.dumps({"schema_version": 1, **line}) + "\n" for line in lines))
-    identity = {
-        **{"cpu_model": "Test CPU", "cpu_family": "1/2/3", "cores": 2, "threads": 2, "isa": []},
-        **{"caches": {}, "ram_gib": 8, "numa_nodes": 1, "gpus": []},
-    }
-    machine = {"id": MACHINE, "identity": identity, "software": {}, "software_digest": "0" * 64}
-    server = {"stack": "x", "command": ["x"], "environment": None, "artifact": None}
-    load = {"added_ttft_p50_s": 1e-4, "added_ttft_p99_s": 2e-4, "schedule_lag_p99_s": 1e-4}
-    load["cpu_s_per_1000_tokens"] = 0.05
-    content = {
-        **{"session": f"{sut}/{block:02d}", "sut": sut, "block": block, "depth": depth},
-        **{"design_digest": experiment.design.digest, "invalid_cells": {}},
-        "cell_order": [str(line["levels"]) for line in lines if line["kind"] == "cell"],
-        **{"not_testable_cells": {}, "timing": {"wall_s": 30.0, "cells_s": 20.0}},
-        "noise": {
-            **{"block": {"steal_fraction": 0.0, "foreign_cpu_fraction": 0.0}},
-            **{"noisy": False, "complaints": []},
-        },
-        **{"started": "2026-11-21T10:00:00+00:00", "ended": "2026-11-21T10:01:00+00:00"},
-        **{"machine": machine, "code": {"commit": "0" * 40, "dirty": None}},
-        "servers": [{**server, "read_back": {"slots": 1}}],
-        "calibration": {"streams": load, "rate": load},
-    }
-    manifest.seal(raw, content, target=manifest.path_for(raw))
 
 
 def found(root: Path, suts: dict[str, Truth], depth: str = "standard") -> FindingsFile:
     """Findings of a repository with TR128 and sealed sessions of these SUTs."""
-    shutil.copytree(REPOSITORY / FOLDER, root / FOLDER)
+    placed(root, FOLDER)
     return found_in(root, suts, depth)
 
 
@@ -208,23 +175,8 @@ def found_in(root: Path, suts: dict[str, Truth], depth: str) -> FindingsFile:
         for block in range(plan.blocks):
             cells = experiment.design.cell_order(depth, sut, block)  # type: ignore[arg-type]
             lines = session(truth, cells, dict(plan.effort), block)
-            seal(experiment, root, sut, block, lines, depth)
-    results = experiment.results(root, MACHINE, depth)
-    tidy.write(tidy.observations(results), results / "observations.parquet")
-    table = tidy.read(results / "observations.parquet")
-    file, drawn = analysis.analyse(experiment, results, MACHINE, depth, table)
-    return file.model_copy(update={"figures": {f"{name}.svg": "not saved" for name in drawn}})
-
-
-def report(root: Path, file: FindingsFile) -> str:
-    source = pages.Source(file, "0" * 64, "../results", root / FOLDER)
-    text = pages.report(source)
-    assert not pages.missing_anchors(text, {"tr128.evidence.md": pages.evidence_page(source)})
-    return text
-
-
-def outcomes(file: FindingsFile) -> dict[str, str]:
-    return {verdict.hypothesis: verdict.outcome for verdict in file.verdicts}
+            seal(experiment, root, depth, sut, block, lines, read_back={"slots": 1}, load=LOAD)
+    return analysed(experiment, experiment.results(root, MACHINE, depth), depth)
 
 
 @pytest.fixture(scope="module")
@@ -325,7 +277,7 @@ def test_every_finding_has_rows_and_the_report_renders(standard):
     root, file = standard
     assert all(f.rows.count > 0 for f in file.findings if f.value not in (None, 0))
     assert set(outcomes(file)) == set(find(root)["tr128"].design.hypotheses)
-    text = report(root, file)
+    text = report(root / FOLDER, file)
     assert "Slots do have an effect" in text
     names = ("latency", "achieved", "backlog", "goodput", "turns", "drift")
     assert set(file.figures) == {f"{name}.svg" for name in names}
@@ -346,7 +298,7 @@ def test_faults_in_the_server_are_found(tmp_path):
     assert seen["hold_does_not_drift"] == "refuted"
     # more than the drift itself: slower requests also fill more of the slots
     assert 0.5 < file["llamacpp-4slots.hold.service_drift"].value < 1.5
-    report(tmp_path, file)
+    report(tmp_path / FOLDER, file)
 
 
 def test_unfinished_requests_leave_no_mean_but_count_as_misses(tmp_path):
@@ -357,7 +309,7 @@ def test_unfinished_requests_leave_no_mean_but_count_as_misses(tmp_path):
     assert file["llamacpp-1slot.goodput.rho110"].value < 0.9
     assert file["llamacpp-1slot.latency.rho30"].value > 0.09
     assert file.verdicts == []
-    text = report(tmp_path, file)
+    text = report(tmp_path / FOLDER, file)
     assert "Exploratory" in text
     assert "slots.capacity" not in text
 
@@ -367,7 +319,7 @@ def test_invalid_cells_are_left_out(tmp_path):
     file = found(tmp_path, {"llamacpp-1slot": truth}, "quick")
     assert "llamacpp-1slot.latency.rho90" not in file
     assert "llamacpp-1slot.latency.rho70" in file
-    report(tmp_path, file)
+    report(tmp_path / FOLDER, file)
 
 
 def test_bursts_cost_more_than_even_arrivals(tmp_path):
@@ -383,7 +335,7 @@ def test_bursts_cost_more_than_even_arrivals(tmp_path):
         file[f"llamacpp-1slot.latency.rho70.{law}"].value for law in ("constant", "gamma-2")
     )
     assert even < file["llamacpp-1slot.latency.rho70"].value < bursts
-    report(tmp_path / "made", file)
+    report(tmp_path / "made" / FOLDER, file)
 
 
 @pytest.mark.parametrize("content", ["ttft_s: 1\n", "ttft_s: 0\ntpot_s: 1\ntotal_s: 1\n", "[]\n"])

@@ -7,16 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checkouts import REPOSITORY
+from simulated import MACHINE, analysed, cell_line, outcomes, placed, report, seal
 
-from inferometer import analysis, cli, manifest, tidy
+from inferometer import cli
 from inferometer.design import Cell
-from inferometer.experiments import Experiment, find
-from inferometer.findings import FindingsFile
-from inferometer.reporting import pages
+from inferometer.experiments import find
 
-REPOSITORY = Path(__file__).parents[2]
 FOLDER = "experiments/tr130_serving_stacks"
-MACHINE = "testbox-2c-8g-abc123"
 
 
 @dataclass(frozen=True)
@@ -95,12 +93,7 @@ def session(truth: Truth, cells: list[Cell], step, effort, rng) -> list[dict]:
     """All lines of one session."""
     if not truth.testable:
         return [
-            {
-                **{"kind": "cell", "cell": index, "phase": cell.phase, "levels": cell.levels},
-                **{"valid": True, "reasons": [], "not_testable": "no such processor"},
-                **{"started_s": 0.0, "ended_s": 0.0},
-                **{"window_start_s": None, "window_end_s": None},
-            }
+            cell_line(index, cell, not_testable="no such processor")
             for index, cell in enumerate(cells)
         ]
     lines: list[dict] = [
@@ -117,73 +110,21 @@ def session(truth: Truth, cells: list[Cell], step, effort, rng) -> list[dict]:
     return lines
 
 
-def seal(experiment: Experiment, root: Path, sut: str, block: int, lines: list, depth: str):
-    raw = experiment.raw(root, MACHINE, depth, sut, block)
-    raw.parent.mkdir(parents=True, exist_ok=True)
-    raw.write_text("".join(json.dumps({"schema_version": 1, **line}) + "\n" for line in lines))
-    cells = [Cell(phase=x["phase"], levels=x["levels"]) for x in lines if x["kind"] == "cell"]
-    invalid = {
-        cell.label: ["it failed"]
-        for cell, line in zip(cells, [x for x in lines if x["kind"] == "cell"], strict=True)
-        if not line["valid"]
-    }
-    untested = {
-        cell.label: "no such processor"
-        for cell, line in zip(cells, [x for x in lines if x["kind"] == "cell"], strict=True)
-        if line.get("not_testable")
-    }
-    identity = {
-        **{"cpu_model": "Test CPU", "cpu_family": "1/2/3", "cores": 2, "threads": 2, "isa": []},
-        **{"caches": {}, "ram_gib": 8, "numa_nodes": 1, "gpus": []},
-    }
-    machine = {"id": MACHINE, "identity": identity, "software": {}, "software_digest": "0" * 64}
-    server = {"stack": "x", "command": ["x"], "environment": None, "artifact": None}
-    load = {"added_ttft_p50_s": 1e-4}
-    content = {
-        **{"session": f"{sut}/{block:02d}", "sut": sut, "block": block, "depth": depth},
-        **{"design_digest": experiment.design.digest, "invalid_cells": invalid},
-        **{"cell_order": [cell.label for cell in cells], "not_testable_cells": untested},
-        **{"timing": {"wall_s": 30.0, "cells_s": 20.0}},
-        "noise": {
-            **{"block": {"steal_fraction": 0.0, "foreign_cpu_fraction": 0.0}},
-            **{"noisy": False, "complaints": []},
-        },
-        **{"started": "2026-11-21T10:00:00+00:00", "ended": "2026-11-21T10:01:00+00:00"},
-        **{"machine": machine, "code": {"commit": "0" * 40, "dirty": None}},
-        **{"servers": [{**server, "read_back": {}}]},
-        "calibration": {"streams": load, "rate": load},
-    }
-    manifest.seal(raw, content, target=manifest.path_for(raw))
-
-
 def found(root: Path, suts: dict[str, Truth], depth: str = "standard", seed: int = 7):
     """Findings of a repository with TR130 and sealed sessions of these SUTs."""
-    shutil.copytree(REPOSITORY / FOLDER, root / FOLDER)
-    experiment = find(root)["tr130"]
+    experiment = placed(root, FOLDER)
     step, rng = experiment.step("measure"), np.random.default_rng(seed)
     plan = experiment.design.plan(depth)
     effort = step.Effort.model_validate(plan.effort)
     for sut, block in experiment.design.session_order(depth, list(suts)):
         cells = experiment.design.cell_order(depth, sut, block)
         lines = session(suts[sut], cells, step, effort, rng)
-        seal(experiment, root, sut, block, lines, depth)
+        load = {"added_ttft_p50_s": 1e-4}
+        seal(experiment, root, depth, sut, block, lines, read_back={}, load=load)
     results = experiment.results(root, MACHINE, depth)
-    tidy.write(tidy.observations(results), results / "observations.parquet")
-    table = tidy.read(results / "observations.parquet")
-    file, drawn = analysis.analyse(experiment, results, MACHINE, depth, table)
+    file = analysed(experiment, results, depth)
     file.save(results / "findings.json")
-    return file.model_copy(update={"figures": {f"{name}.svg": "not saved" for name in drawn}})
-
-
-def report(root: Path, file: FindingsFile) -> str:
-    source = pages.Source(file, "0" * 64, "../results", root / FOLDER)
-    text = pages.report(source)
-    assert not pages.missing_anchors(text, {"tr130.evidence.md": pages.evidence_page(source)})
-    return text
-
-
-def outcomes(file: FindingsFile) -> dict[str, str]:
-    return {verdict.hypothesis: verdict.outcome for verdict in file.verdicts}
+    return file
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +216,7 @@ def test_kinds_of_work_have_their_lengths_and_their_best_stack(standard):
 
 def test_the_report_stands(standard):
     root, file = standard
-    text = report(root, file)
+    text = report(root / FOLDER, file)
     assert "best precision" in text
     assert "Which stack? Chat" in text
 
@@ -292,7 +233,7 @@ def test_equal_stacks_are_the_same_within_the_margin_and_nothing_is_the_best(tmp
     assert seen["vllm_beats_serial"] == "not testable here"
     best = [f.value for f in file.findings if f.id.startswith("best.")]
     assert best.count("undecided") >= len(best) - 1
-    report(tmp_path, file)
+    report(tmp_path / FOLDER, file)
 
 
 FAILED = {
@@ -314,7 +255,7 @@ FAILED = {
 )
 def test_what_is_missing_is_said_and_the_report_stands(tmp_path, suts, depth):
     file = found(tmp_path, suts, depth)
-    text = report(tmp_path, file)
+    text = report(tmp_path / FOLDER, file)
     if "vllm" in suts and not suts["vllm"].testable:
         assert "no such processor" in text
     if "openvino" in suts:

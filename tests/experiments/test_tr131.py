@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from profilers.simulated import Truth, found, outcomes, report
+from profilers.simulated import Truth, found
+from simulated import outcomes, report
 
 FOLDER = "experiments/tr131_kernel_profile"
 TOKENS = 10
@@ -76,7 +77,7 @@ def test_the_artefact_is_the_ratio_of_token_counts(standard):
     assert shown == sorted(shown)
     assert shown[3] == pytest.approx(8, rel=0.01)
     assert file["artefact.tokens"].value == 8
-    assert "How not to compute it" in report(root, FOLDER, file)
+    assert "How not to compute it" in report(root / FOLDER, file)
 
 
 def test_verdicts_decision_and_report(standard):
@@ -95,7 +96,7 @@ def test_verdicts_decision_and_report(standard):
     assert decision.root.yes.holds is True
     assert decision.root.yes.yes.finding == "batch_over_processes.n8"
     assert decision.root.yes.yes.holds is True
-    text = report(root, FOLDER, file)
+    text = report(root / FOLDER, file)
     assert "taking turns is" in text
     assert "`llamacpp offers no profiler`" in text
     assert {f"{n}.svg" for n in ("rate", "efficiency", "calls", "amortization", "classes")} == set(
@@ -120,13 +121,13 @@ def test_without_real_effects_nothing_is_claimed(tmp_path):
     assert seen["processes_overlap"] == "refuted"
     assert seen["profiling_harmless_serial"] in ("supported", "inconclusive")
     assert seen["continuous_published"] == "not testable here"
-    assert report(tmp_path, FOLDER, file)
+    assert report(tmp_path / FOLDER, file)
 
 
 def test_quick_depth_says_exploratory_and_gives_no_verdict(standard):
     root, file = standard
     quick = file.model_copy(update={"verdicts": [], "depth": "quick"})
-    assert "Exploratory" in report(root, FOLDER, quick)
+    assert "Exploratory" in report(root / FOLDER, quick)
 
 
 def test_without_any_profiler_the_rates_stay_and_the_report_goes_on(tmp_path):
@@ -137,7 +138,7 @@ def test_without_any_profiler_the_rates_stay_and_the_report_goes_on(tmp_path):
     assert seen["serial_falls"] == "supported"
     assert seen["batch_shares_calls"] == seen["profiling_harmless_batch"] == "not testable here"
     assert file["traces"].value == 0
-    assert f"`{why}`" in report(tmp_path, FOLDER, file)
+    assert f"`{why}`" in report(tmp_path / FOLDER, file)
 
 
 def test_a_device_counts_kernels(tmp_path):
@@ -152,4 +153,4 @@ def test_a_device_counts_kernels(tmp_path):
     (decision,) = file.decisions
     assert decision.id == "llama-1b-cuda-cause"
     assert decision.root.yes.finding == "llama-1b-cuda-batch_over_processes.n8"
-    assert report(tmp_path, FOLDER, file)
+    assert report(tmp_path / FOLDER, file)

@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from profilers.simulated import Truth, found, outcomes, report
+from profilers.simulated import Truth, found
+from simulated import outcomes, report
 
 FOLDER = "experiments/tr132_batching_profile"
 TOKENS = 10
@@ -56,7 +57,7 @@ def test_verdicts_decisions_and_report(standard):
         "transformers-batching",
     ]
     assert file.decisions[0].root.yes.finding == "vllm.time_ratio.n2"
-    text = report(root, FOLDER, file)
+    text = report(root / FOLDER, file)
     assert "lies in the published range" in text
     assert "How not to compute it" in text
     names = ("time", "calls", "amortization", "classes")
@@ -84,7 +85,7 @@ def test_what_cannot_run_here_is_listed_and_the_report_goes_on(tmp_path):
     assert seen["vllm_faster"] == seen["stacks_alike"] == "not testable here"
     assert seen["containers_alike"] == "not testable here"
     assert seen["transformers_faster"] == "supported"
-    text = report(tmp_path, FOLDER, file)
+    text = report(tmp_path / FOLDER, file)
     assert why in text
     assert "Containers are not testable here" in text
     assert "`the profiler wrote no trace`" in text

@@ -1,20 +1,14 @@
 """Sessions of profiled runs made by hand, whose truth is known; they stand in for real SUTs."""
 
-import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from simulated import MACHINE, analysed, cell_line, placed, seal
 
-from inferometer import analysis, manifest, tidy
 from inferometer.design import Cell
-from inferometer.experiments import Experiment, find
 from inferometer.findings import FindingsFile
-from inferometer.reporting import pages
 
-REPOSITORY = Path(__file__).parents[2]
-MACHINE = "testbox-2c-8g-abc123"
 FACTS = {
     **{"layers": 30, "heads": 9, "kv_heads": 3, "head_dim": 64, "hidden": 576},
     **{"vocabulary": 49152, "parameters": 134_515_008, "context": 8192, "kv_value_bytes": 4},
@@ -120,76 +114,24 @@ def session(truth: Truth, cells: list[Cell], tokens: int, rng: np.random.Generat
                 made += run_records(truth, agents, tokens, True, own[1])
                 made += trace_records(truth, agents, tokens, own[1])
         lines += [{**record, "cell": index} for record in made]
-        lines.append(
-            {
-                **{"kind": "cell", "cell": index, "phase": cell.phase, "levels": cell.levels},
-                **{"valid": True, "reasons": [], "started_s": 0.0, "ended_s": 1.0},
-                **{"window_start_s": None, "window_end_s": None},
-                **({"not_testable": truth.not_testable} if truth.not_testable else {}),
-            }
-        )
+        untested = {"not_testable": truth.not_testable} if truth.not_testable else {}
+        lines.append(cell_line(index, cell, **untested))
     return lines
-
-
-def seal(experiment: Experiment, root: Path, sut: str, block: int, lines: list, truth: Truth):
-    """Write and seal one session."""
-    raw = experiment.raw(root, MACHINE, "standard", sut, block)
-    raw.parent.mkdir(parents=True, exist_ok=True)
-    raw.write_text("".join(json.dumps({"schema_version": 1, **line}) + "\n" for line in lines))
-    labels = [f"agents={x['levels']['agents']}" for x in lines if x["kind"] == "cell"]
-    server = {"stack": "x", "command": ["x"], "environment": None, "artifact": None}
-    server["read_back"] = {"slots": 1} if truth.served else FACTS
-    identity = {
-        **{"cpu_model": "Test CPU", "cpu_family": "1/2/3", "cores": 2, "threads": 2, "isa": []},
-        **{"caches": {}, "ram_gib": 8, "numa_nodes": 1, "gpus": []},
-    }
-    machine = {"id": MACHINE, "identity": identity, "software": {}, "software_digest": "0" * 64}
-    load = {"added_ttft_p50_s": 1e-4}
-    why = truth.not_testable
-    content = {
-        **{"session": f"{sut}/{block:02d}", "sut": sut, "block": block, "depth": "standard"},
-        **{"design_digest": experiment.design.digest, "cell_order": labels, "invalid_cells": {}},
-        "not_testable_cells": dict.fromkeys(labels, why) if why else {},
-        **{"timing": {"wall_s": 30.0, "cells_s": 20.0}},
-        "noise": {
-            **{"block": {"steal_fraction": 0.0, "foreign_cpu_fraction": 0.0}},
-            **{"noisy": False, "complaints": []},
-        },
-        **{"started": "2026-11-21T10:00:00+00:00", "ended": "2026-11-21T10:01:00+00:00"},
-        **{"machine": machine, "code": {"commit": "0" * 40, "dirty": None}},
-        "servers": [] if why else [server],
-        **({"calibration": {"streams": load, "rate": load}} if truth.served else {}),
-    }
-    manifest.seal(raw, content, target=manifest.path_for(raw))
 
 
 def found(root: Path, folder: str, suts: dict[str, Truth], depth: str = "standard") -> FindingsFile:
     """Findings of a repository with one experiment and sealed sessions of these SUTs."""
-    shutil.copytree(REPOSITORY / folder, root / folder)
-    (experiment,) = find(root).values()
+    experiment = placed(root, folder)
     rng = np.random.default_rng(7)
     plan = experiment.design.plan("standard")
     for sut, truth in suts.items():
         for block in range(plan.blocks):
             cells = experiment.design.cell_order("standard", sut, block)
             lines = session(truth, cells, int(plan.effort["output_tokens"]), rng)
-            seal(experiment, root, sut, block, lines, truth)
-    results = experiment.results(root, MACHINE, "standard")
-    tidy.write(tidy.observations(results), results / "observations.parquet")
-    table = tidy.read(results / "observations.parquet")
-    file, drawn = analysis.analyse(experiment, results, MACHINE, depth, table)
-    return file.model_copy(update={"figures": {f"{name}.svg": "not saved" for name in drawn}})
-
-
-def report(root: Path, folder: str, file: FindingsFile) -> str:
-    """The rendered report; every link of it has its anchor."""
-    source = pages.Source(file, "0" * 64, "../results", root / folder)
-    text = pages.report(source)
-    evidence = {f"{file.experiment}.evidence.md": pages.evidence_page(source)}
-    assert not pages.missing_anchors(text, evidence)
-    return text
-
-
-def outcomes(file: FindingsFile) -> dict[str, str]:
-    """Verdict by hypothesis."""
-    return {verdict.hypothesis: verdict.outcome for verdict in file.verdicts}
+            read_back = {"slots": 1} if truth.served else FACTS
+            seal(
+                *(experiment, root, "standard", sut, block, lines),
+                read_back=None if truth.not_testable else read_back,
+                load={"added_ttft_p50_s": 1e-4} if truth.served else None,
+            )
+    return analysed(experiment, experiment.results(root, MACHINE, "standard"), depth)
