@@ -10,7 +10,6 @@ from inferometer.analysis import Ledger
 from inferometer.economics.blends import BLENDS, DEFAULT_BLEND
 from inferometer.economics.work import DECODE, PREFILL, million
 from inferometer.reporting import figures as house
-from inferometer.reporting.figures import Estimate
 
 MIB = 2**20
 WORKS = {"prefill": PREFILL, "decode": DECODE, DEFAULT_BLEND: million(BLENDS[DEFAULT_BLEND])}
@@ -38,20 +37,6 @@ def _value(ledger: Ledger, name: str) -> float | None:
     return None if finding is None or finding.value is None else float(finding.value)
 
 
-def _estimates(ledger: Ledger, names: Sequence[str]) -> tuple[list[int], list[Estimate]]:
-    """Positions of the defined findings among `names`, and their estimates."""
-    kept, found = [], []
-    for index, name in enumerate(names):
-        value = _value(ledger, name)
-        if value is None:
-            continue
-        interval = ledger.findings[name].interval
-        ends = (interval.low, interval.high) if interval else (None, None)
-        kept.append(index)
-        found.append(Estimate(value, *ends))
-    return kept, found
-
-
 def _series(
     axes: Any,
     ledger: Ledger,
@@ -62,7 +47,7 @@ def _series(
     raw: dict[int, list[float]] | None = None,
 ) -> None:
     """One series of findings at the places 0, 1, 2 ..., with the blocks' own values."""
-    kept, found = _estimates(ledger, names)
+    kept, found = house.estimates(ledger.findings, dict(enumerate(names)))
     if not kept:
         return
     shown = [(place, value) for place in kept for value in (raw or {}).get(place, [])]

@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 
+from inferometer import entries
 from inferometer.analysis import Ledger, Where
 from inferometer.economics.estimate import Estimate
 from inferometer.economics.work import PhaseBlock
 
 ON, OFF = "on", "off"
-MEAN = "mean over blocks, t interval"
 RATIO = "ratio of geometric means, paired by block, t interval on logs"
 NOTHING = "no block has a value here"
 
@@ -93,28 +93,12 @@ class Seen:
 
 
 def enter(ledger: Ledger, name: str, title: str, seen: Estimate, where: Where, **more: Any) -> None:
-    """Enter an estimate as a finding, with its note; `more` goes to `Ledger.add`.
+    """Enter an estimate as a finding.
 
     Times, costs, bytes and ratios are not below 0, so their intervals are cut there.
     """
-    ci = None if seen.ci is None else [None if e is None else max(0.0, e) for e in seen.ci]
-    notes = "; ".join(filter(None, (more.pop("notes", None), seen.note))) or None
-    unit = more.pop("unit", seen.unit)
-    ledger.add(
-        name,
-        title,
-        seen.value,
-        unit=unit,
-        ci=ci,
-        confidence=seen.confidence,
-        n=more.pop("n", seen.n),
-        estimator=more.pop("estimator", MEAN),
-        where=where,
-        no_interval=seen.reason,
-        reason=seen.reason,
-        notes=notes,
-        **more,
-    )
+    ends = seen.ci and tuple(None if end is None else max(0.0, end) for end in seen.ci)
+    entries.estimate(ledger, name, title, seen, where, **{"ci": ends} | more)
 
 
 def mean(values: dict[int, float], unit: str) -> Estimate:

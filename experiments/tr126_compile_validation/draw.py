@@ -4,7 +4,6 @@ from typing import Any
 
 from inferometer.analysis import Ledger
 from inferometer.reporting import figures as house
-from inferometer.reporting.figures import Estimate
 
 X = "prompt, tokens"
 SPEED = {"prefill": "prefill_s", "decode": "decode_s_per_token"}
@@ -27,20 +26,10 @@ def figures(ledger: Ledger, arms: dict[str, Any]) -> dict[str, Any]:
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def _estimate(finding: Any) -> Estimate:
-    ends = (finding.interval.low, finding.interval.high) if finding.interval else (None, None)
-    return Estimate(float(finding.value), *ends)
-
-
-def _found(ledger: Ledger, seen: Any, name: str) -> tuple[list[int], list[Estimate]]:
+def _found(ledger: Ledger, seen: Any, name: str) -> tuple[list[int], list[house.Estimate]]:
     """Lengths at which a finding of an arm is defined, and its estimates."""
-    kept, found = [], []
-    for prompt in seen.prompts:
-        finding = ledger.findings.get(f"{seen.sut}.{name}.p{prompt}")
-        if finding is not None and finding.value is not None:
-            kept.append(prompt)
-            found.append(_estimate(finding))
-    return kept, found
+    names = {prompt: f"{seen.sut}.{name}.p{prompt}" for prompt in seen.prompts}
+    return house.estimates(ledger.findings, names)
 
 
 def _places(axes: Any, arms: list[Any]) -> dict[int, int]:
@@ -97,15 +86,11 @@ def _cost(ledger: Ledger, arms: list[Any]) -> Any:
     title = "Time inside the compiler, in every process"
     figure, axes = house.panel(title, "SUT", "seconds", height=4.8)
     for series, part in enumerate(("prefill", "decode")):
-        kept, found = [], []
+        names = {place: f"{seen.sut}.compile_s.{part}" for place, seen in enumerate(arms)}
+        kept, found = house.estimates(ledger.findings, names)
         raw: tuple[list[float], list[float]] = ([], [])
-        for place, seen in enumerate(arms):
-            finding = ledger.findings.get(f"{seen.sut}.compile_s.{part}")
-            if finding is None or finding.value is None:
-                continue
-            kept.append(place)
-            found.append(_estimate(finding))
-            values = list(seen.per_block("compile_s", part).values())
+        for place in kept:
+            values = list(arms[place].per_block("compile_s", part).values())
             raw[0].extend([place] * len(values))
             raw[1].extend(values)
         house.points(axes, kept, found, part, series, raw=raw, shift=_aside(series, 2))

@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 
+from inferometer import entries
 from inferometer.analysis import Ledger, Where
 from inferometer.economics.estimate import Estimate
 from inferometer.stats import proportions
 
 EAGER = "eager"
-MEAN = "mean over blocks, t interval"
 RATIO = "ratio of geometric means, paired by block, t interval on logs"
 WILSON = "proportions.wilson, as if independent"
 EXACT = "a property of these records, not an estimate"
@@ -82,22 +82,8 @@ class Arm:
         return {int(block): float(value) for block, value in values.items()}  # type: ignore[call-overload]
 
     def enter(self, name: str, title: str, seen: Estimate, where: Where, **more: Any) -> None:
-        """Enter an estimate of this SUT under `<sut>.<name>`, with its note."""
-        notes = "; ".join(filter(None, (more.pop("notes", None), seen.note))) or None
-        self.ledger.add(
-            f"{self.sut}.{name}",
-            title,
-            seen.value,
-            unit=seen.unit,
-            ci=seen.ci,
-            confidence=seen.confidence,
-            n=seen.n,
-            where=where,
-            no_interval=seen.reason,
-            reason=seen.reason,
-            notes=notes,
-            **{"estimator": MEAN, **more},
-        )
+        """Enter an estimate of this SUT under `<sut>.<name>`."""
+        entries.estimate(self.ledger, f"{self.sut}.{name}", title, seen, where, **more)
 
     def share(self, name: str, title: str, k: int, n: int, n_of: str, where: Where) -> None:
         """Enter k of n with Wilson's interval; undefined where there is none of them."""

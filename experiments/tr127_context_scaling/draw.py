@@ -6,7 +6,6 @@ import numpy as np
 
 from inferometer.analysis import Ledger
 from inferometer.reporting import figures as house
-from inferometer.reporting.figures import Estimate
 
 MIB = 2**20
 X = "context, prompt tokens"
@@ -33,27 +32,15 @@ def figures(ledger: Ledger, suts: dict) -> dict[str, Any]:
 
 
 def _estimates(
-    ledger: Ledger, name: str, levels: list[int], scale: float = 1.0
-) -> tuple[list[int], list[Estimate]]:
-    """Levels whose finding `<name>.c<level>` is defined, and their estimates."""
-    kept, found = [], []
-    for level in levels:
-        finding = ledger.findings.get(f"{name}.c{level}")
-        if finding is None or finding.value is None:
-            continue
-        ends = (finding.interval.low, finding.interval.high) if finding.interval else (None, None)
-        kept.append(level)
-        found.append(
-            Estimate(
-                float(finding.value) * scale,
-                *(None if end is None else end * scale for end in ends),
-            )
-        )
-    return kept, found
+    ledger: Ledger, seen: Any, key: str, scale: float = 1.0
+) -> tuple[list[int], list[house.Estimate]]:
+    """Contexts at which a finding of a SUT is defined, and its estimates."""
+    names = {context: f"{seen.sut}.{key}.c{context}" for context in seen.levels}
+    return house.estimates(ledger.findings, names, scale)
 
 
 def _points(axes: Any, ledger: Ledger, seen: Any, key: str, column: str, series: int) -> None:
-    kept, found = _estimates(ledger, f"{seen.sut}.{key}", seen.levels)
+    kept, found = _estimates(ledger, seen, key)
     good = seen.cells[seen.cells[column].notna()]
     raw = (list(good["context"]), list(good[column]))
     house.points(axes, kept, found, seen.label, series, raw=raw)
@@ -104,12 +91,10 @@ def _memory(ledger: Ledger, suts: list[Any]) -> Any:
     figure, row = house.panels(["Prefill", "Decode"], X, "MiB, peak", height=house.HEIGHT_IN + 1.2)
     for axes, part in zip(row, ("prefill", "decode"), strict=True):
         for series, seen in enumerate(suts):
-            kept, found = _estimates(ledger, f"{seen.sut}.peak_{part}", seen.levels, 1 / MIB)
+            kept, found = _estimates(ledger, seen, f"peak_{part}", 1 / MIB)
             house.points(axes, kept, found, seen.label, series)
             if part == "prefill":
-                at, predicted = _estimates(
-                    ledger, f"{seen.sut}.peak_predicted", seen.levels, 1 / MIB
-                )
+                at, predicted = _estimates(ledger, seen, "peak_predicted", 1 / MIB)
                 colour = house.PALETTE[series % len(house.PALETTE)]
                 axes.plot(at, [e.value for e in predicted], "--", color=colour, linewidth=1)
         _log_levels(axes, suts, both=False)

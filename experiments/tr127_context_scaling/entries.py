@@ -1,17 +1,14 @@
 """TR127: one SUT's cells, and how its findings are entered."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from inferometer import entries
 from inferometer.analysis import Ledger
-from inferometer.stats import compare, intervals, scaling
-
-MEAN = "intervals.mean_of_blocks: mean over blocks, t interval"
-PAIRED = "compare.ratio, paired by block: geometric mean, t interval on logs"
-UNPAIRED = "compare.ratio: geometric means over blocks, Welch on logs"
+from inferometer.stats import compare, scaling
 
 
 @dataclass
@@ -65,27 +62,7 @@ class Context:
         return {column: list(range(1, most + 1)) if warm and most else 0}
 
 
-def mean(
-    ledger: Ledger, name: str, title: str, values: Any, unit: str, where: dict, **more: Any
-) -> None:
-    """Enter a mean over blocks with its t interval; without values, that there are none."""
-    values = pd.Series(values, dtype=float).dropna()
-    if values.empty:
-        why = "in no block did it end well, or it is not reported"
-        ledger.add(name, title, None, unit=unit, n=0, estimator=MEAN, where=where, reason=why)
-        return
-    seen = intervals.mean_of_blocks(values)
-    ledger.add(
-        name,
-        title,
-        seen.estimate,
-        unit=unit,
-        ci=seen.ci,
-        n=seen.n,
-        where=where,
-        no_interval=seen.reason,
-        **{"estimator": MEAN, **more},
-    )
+mean = partial(entries.mean, reason="in no block did it end well, or it is not reported")
 
 
 def ratio(
@@ -99,23 +76,7 @@ def ratio(
 ) -> compare.Ratio | None:
     """Enter a ratio of block values; `None` where a side has no blocks, or no spread."""
     if paired:
-        a, b = (side.loc[a.index.intersection(b.index)] for side in (a, b))
-    if a.empty or b.empty or (len(a) > 1 and _spread(a, b, paired) == 0):
+        a, b = entries.matched(a, b)
+    if a.empty or b.empty or (len(a) > 1 and entries.spread(a, b, paired) == 0):
         return None
-    seen = compare.ratio(a, b, paired=paired)
-    ledger.add(
-        name,
-        title,
-        seen.ratio,
-        ci=seen.ci,
-        n=min(len(a), len(b)),
-        where=where,
-        no_interval=seen.reason,
-        estimator=PAIRED if paired else UNPAIRED,
-    )
-    return seen
-
-
-def _spread(a: pd.Series, b: pd.Series, paired: bool) -> float:
-    logs = np.log(a.to_numpy(float)), np.log(b.to_numpy(float))
-    return float(np.ptp(logs[0] - logs[1])) if paired else float(np.ptp(logs[0]) + np.ptp(logs[1]))
+    return entries.ratio(ledger, name, title, a, b, where, paired=paired)

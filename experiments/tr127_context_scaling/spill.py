@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from inferometer import entries
 from inferometer.analysis import Ledger
 from inferometer.design import Design
-from inferometer.stats import compare, regimes
+from inferometer.stats import regimes
 
 CAPPED, FREE = "llamacpp-capped", "llamacpp"
 
@@ -66,18 +67,10 @@ def _ratio(ledger: Ledger, capped: Any, free: Any, context: int) -> None:
         a, b = capped.at(context, column), free.at(context, column)
         if a.empty or b.empty or (len(a) > 1 and len(b) > 1 and np.ptp(a) + np.ptp(b) == 0):
             continue
-        found = compare.ratio(a, b)
-        ledger.add(
-            f"spill.{name}.c{context}",
-            f"{title} under the memory limit over that without it, at {context} tokens",
-            found.ratio,
-            ci=found.ci,
-            n=min(len(a), len(b)),
-            no_interval=found.reason,
-            where=capped.where(context, **capped.repetitions(warm=True))
-            | {"sut": [capped.sut, free.sut]},
-            estimator="compare.ratio: geometric means over blocks, Welch on logs",
-        )
+        where = capped.where(context, **capped.repetitions(warm=True))
+        where |= {"sut": [capped.sut, free.sut]}
+        text = f"{title} under the memory limit over that without it, at {context} tokens"
+        entries.ratio(ledger, f"spill.{name}.c{context}", text, a, b, where)
 
 
 def _regimes(ledger: Ledger, capped: Any, seen: Slowdown) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from inferometer import entries
 from inferometer.analysis import Judgement, Ledger, on_measured
 from inferometer.design import Hypothesis
 from inferometer.findings import Branch, Decision, Finding, Leaf
@@ -254,16 +255,13 @@ def _backend(ledger: Ledger, served: Any, sdpa: Any) -> str | None:
     if not common:
         return None
     name, top = f"backend.ttft.c{common[-1]}", common[-1]
-    found = compare.ratio(sdpa.at(top, "ttft_s"), served.at(top, "ttft_s"))
-    ledger.add(
+    entries.ratio(
+        ledger,
         name,
         f"time to first token of Transformers over that of llama.cpp at {top} tokens",
-        found.ratio,
-        ci=found.ci,
-        n=min(found.n_a, found.n_b),
-        no_interval=found.reason,
-        where={"sut": [sdpa.sut, served.sut], "context": top, "cell_valid": True},
-        estimator="compare.ratio: geometric means over blocks, Welch on logs",
+        sdpa.at(top, "ttft_s"),
+        served.at(top, "ttft_s"),
+        {"sut": [sdpa.sut, served.sut], "context": top, "cell_valid": True},
         notes="float32 against Q4_1: backends as they are run, not at equal precision",
     )
     return name

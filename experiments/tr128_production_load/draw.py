@@ -4,7 +4,6 @@ from typing import Any
 
 from inferometer.analysis import Ledger
 from inferometer.reporting import figures as house
-from inferometer.reporting.figures import Estimate
 
 RHO = "rho: offered rate / capacity"
 
@@ -31,21 +30,10 @@ def figures(ledger: Ledger, suts: dict[str, Any]) -> dict[str, Any]:
     return drawn
 
 
-def _estimates(ledger: Ledger, names: list[str]) -> tuple[list[int], list[Estimate]]:
-    """Positions of the defined findings among `names`, and their estimates."""
-    kept, found = [], []
-    for index, name in enumerate(names):
-        finding = ledger.findings.get(name)
-        if finding is None or finding.value is None:
-            continue
-        ends = (finding.interval.low, finding.interval.high) if finding.interval else (None, None)
-        kept.append(index)
-        found.append(Estimate(float(finding.value), *ends))
-    return kept, found
-
-
-def _at(seen: Any, key: str) -> list[str]:
-    return [f"{seen.sut}.{key}.rho{round(100 * rho)}" for rho in seen.levels]
+def _estimates(ledger: Ledger, seen: Any, key: str) -> tuple[list[float], list[house.Estimate]]:
+    """Levels of rho at which a finding of a SUT is defined, and its estimates."""
+    names = {rho: f"{seen.sut}.{key}.rho{round(100 * rho)}" for rho in seen.levels}
+    return house.estimates(ledger.findings, names)
 
 
 def _latency(ledger: Ledger, suts: dict[str, Any]) -> Any:
@@ -58,15 +46,13 @@ def _latency(ledger: Ledger, suts: dict[str, Any]) -> Any:
     )
     for axes, seen in zip(row, suts.values(), strict=True):
         axes.title.set_fontsize(10)
-        kept, found = _estimates(ledger, _at(seen, "latency"))
+        levels, found = _estimates(ledger, seen, "latency")
         raw = (list(seen.load["rho"]), list(seen.load["latency_s"].astype(float)))
-        levels = [seen.levels[index] for index in kept]
         house.points(axes, levels, found, "observed", 0, raw=raw)
         names = {"fast": "one server at the whole capacity", "slow": "slots at the full pace"}
         for series, (queue, label) in enumerate(names.items(), start=1):
-            kept, found = _estimates(ledger, _at(seen, f"{queue}_latency"))
+            levels, found = _estimates(ledger, seen, f"{queue}_latency")
             if found:
-                levels = [seen.levels[index] for index in kept]
                 house.curve(axes, levels, [e.value for e in found], f"queue: {label}", series)
         _steady(axes, ledger, seen)
     row[0].set_ylim(bottom=0)  # shared, and only now known for all
@@ -87,10 +73,9 @@ def _legend(row: list[Any]) -> None:
 
 def _steady(axes: Any, ledger: Ledger, seen: Any) -> None:
     """M/D/1 in the steady state: predicted wait and the pace of one request."""
-    kept, found = _estimates(ledger, _at(seen, "md1_wait"))
+    levels, found = _estimates(ledger, seen, "md1_wait")
     pace = ledger.findings[f"{seen.sut}.pace"].value
     if found and pace is not None:
-        levels = [seen.levels[index] for index in kept]
         total = [e.value + float(pace) for e in found]
         house.curve(axes, levels, total, "M/D/1, steady state", 3, dash="--")
 
@@ -100,9 +85,8 @@ def _share(
 ) -> Any:
     figure, axes = house.panel(title, RHO, y)
     for series, seen in enumerate(suts.values()):
-        kept, found = _estimates(ledger, _at(seen, key))
+        levels, found = _estimates(ledger, seen, key)
         raw = (list(seen.load["rho"]), list(seen.load[key].astype(float)))
-        levels = [seen.levels[index] for index in kept]
         house.points(axes, levels, found, seen.label, series, raw=raw, shift=0.01 * series)
     if line is not None:
         axes.axhline(line, color="#555555", linewidth=1, linestyle=":", label="steady state")
@@ -117,11 +101,10 @@ def _turns(ledger: Ledger, suts: dict[str, Any]) -> Any:
     for seen in suts.values():
         for history, group in seen.turns.groupby("history"):
             turns = sorted(int(turn) for turn in group["turn"].unique())
-            names = [f"{seen.sut}.turns.ttft.{history}.t{turn}" for turn in turns]
-            kept, found = _estimates(ledger, names)
+            names = {turn: f"{seen.sut}.turns.ttft.{history}.t{turn}" for turn in turns}
+            at, found = house.estimates(ledger.findings, names)
             raw = (list(group["turn"]), list(group["ttft_s"]))
             label = f"{seen.label}, history: {history}"
-            at = [turns[index] for index in kept]
             house.points(axes, at, found, label, series, raw=raw, shift=0.06 * series)
             series += 1
     axes.set_ylim(bottom=0)
@@ -136,8 +119,8 @@ def _drift(ledger: Ledger, suts: dict[str, Any]) -> Any:
     )
     columns = {"latency": "latency_s", "service": "service_s", "tpot": "tpot_s"}
     for series, seen in enumerate(each for each in suts.values() if len(each.drifts)):
-        names = [f"{seen.sut}.hold.{key}_drift" for key in columns]
-        kept, found = _estimates(ledger, names)
+        names = {at: f"{seen.sut}.hold.{key}_drift" for at, key in enumerate(columns)}
+        kept, found = house.estimates(ledger.findings, names)
         places, values = [], []
         for place, column in enumerate(columns.values()):
             known = seen.drifts[column].dropna().astype(float)

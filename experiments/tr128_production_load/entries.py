@@ -3,15 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from inferometer import entries
 from inferometer.analysis import Ledger
-from inferometer.stats import compare, intervals
+from inferometer.stats import compare
 
-MEAN = "intervals.mean_of_blocks: mean over blocks, t interval"
-PAIRED = "compare.ratio, paired by block: geometric mean, t interval on logs"
-UNPAIRED = "compare.ratio: geometric means over blocks, Welch on logs"
 NONE = "no block has a value: the server does not report it, or requests were not finished"
 
 
@@ -74,26 +71,9 @@ def mean(
     With `of`, the number of blocks that were measured, a mean of fewer of them is not entered: the
     blocks that lack a value are those in which the system was fullest.
     """
-    if len(found) == 0 or (of is not None and len(found) < of):
-        missing = reason if len(found) == 0 else f"defined in {len(found)} of {of} blocks alone"
-        ledger.add(name, title, None, unit=unit, n=0, estimator=MEAN, where=where, reason=missing)
-        return
-    seen = intervals.mean_of_blocks(found)
-    ends = seen.ci
-    if ends is not None:
-        ends = (max(ends[0], -np.inf if low is None else low), ends[1])
-        ends = (ends[0], min(ends[1], np.inf if high is None else high))
-    ledger.add(
-        name,
-        title,
-        seen.estimate,
-        unit=unit,
-        ci=ends,
-        n=seen.n,
-        where=where,
-        estimator=MEAN,
-        no_interval=seen.reason,
-    )
+    if of is not None and 0 < len(found) < of:
+        found, reason = found.iloc[:0], f"defined in {len(found)} of {of} blocks alone"
+    entries.mean(ledger, name, title, found, unit, where, low=low, high=high, reason=reason)
 
 
 def ratio(
@@ -109,9 +89,8 @@ def ratio(
 ) -> compare.Ratio | None:
     """Enter a ratio of block values; `None` where it has no value or no spread."""
     if paired:
-        both = a.index.intersection(b.index)
-        a, b = a.loc[both], b.loc[both]
-    how = PAIRED if paired else UNPAIRED
+        a, b = entries.matched(a, b)
+    how = entries.PAIRED if paired else entries.UNPAIRED
     why = None
     if a.empty or b.empty:
         why = NONE
@@ -120,21 +99,9 @@ def ratio(
     if why:
         ledger.add(name, title, None, n=0, estimator=how, where=where, reason=why)
         return None
-    if len(a) > 1 and np.ptp(np.log(a.to_numpy()) - np.log(b.to_numpy() if paired else 1.0)) == 0:
+    if len(a) > 1 and entries.spread(a, b, paired) == 0:
         same = "all blocks give the same ratio"
         value = float(a.iloc[0] / b.iloc[0])
         ledger.add(name, title, value, n=len(a), estimator=how, where=where, no_interval=same)
         return None
-    seen = compare.ratio(a, b, paired=paired)
-    ledger.add(
-        name,
-        title,
-        seen.ratio,
-        ci=seen.ci,
-        n=min(len(a), len(b)),
-        where=where,
-        no_interval=seen.reason,
-        estimator=how,
-        notes=notes,
-    )
-    return seen
+    return entries.ratio(ledger, name, title, a, b, where, paired=paired, notes=notes)

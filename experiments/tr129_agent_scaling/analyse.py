@@ -2,12 +2,11 @@
 
 import pandas as pd
 
-from inferometer import validity
+from inferometer import entries, validity
 from inferometer.analysis import Analysis, Ledger, Where, judge
 from inferometer.experiments import Experiment
 from inferometer.load import summary
 from inferometer.scaling import Scaling, enter_laws, enter_level, enter_mean, fitted
-from inferometer.stats import compare
 
 
 def analyse(ledger: Ledger, experiment: Experiment, depth: str) -> Analysis:
@@ -82,14 +81,6 @@ def _gains(ledger: Ledger, suts: dict[str, Scaling]) -> None:
         return
     for n in sorted(set(serial.levels) & set(batch.levels)):
         a, b = batch.at(n, "throughput"), serial.at(n, "throughput")
-        gain = compare.ratio(a, b)
-        ledger.add(
-            f"batching_gain.n{n}",
-            f"total of continuous batching over that of the serial server at N = {n}",
-            gain.ratio,
-            ci=gain.ci,
-            n=min(len(a), len(b)),
-            no_interval=gain.reason,
-            where={"sut": [batch.sut, serial.sut], "think_ms": 0, "cell_valid": True, "agents": n},
-            estimator="compare.ratio: geometric means over blocks, Welch on logs",
-        )
+        title = f"total of continuous batching over that of the serial server at N = {n}"
+        where = _where(serial.sut, n) | {"sut": [batch.sut, serial.sut]}
+        entries.ratio(ledger, f"batching_gain.n{n}", title, a, b, where)

@@ -5,7 +5,6 @@ import pandas as pd
 
 from inferometer.analysis import Ledger
 from inferometer.reporting import figures as house
-from inferometer.reporting.figures import Estimate
 
 
 def figures(ledger: Ledger, suts: dict, table: pd.DataFrame) -> dict:
@@ -22,23 +21,10 @@ def figures(ledger: Ledger, suts: dict, table: pd.DataFrame) -> dict:
     return drawn
 
 
-def _estimates(ledger: Ledger, names: list[str]) -> tuple[list[int], list[Estimate]]:
-    """Positions of the defined findings among `names`, and their estimates."""
-    kept, found = [], []
-    for index, name in enumerate(names):
-        finding = ledger.findings.get(name)
-        if finding is None or finding.value is None:
-            continue
-        ends = (finding.interval.low, finding.interval.high) if finding.interval else (None, None)
-        kept.append(index)
-        found.append(Estimate(float(finding.value), *ends))
-    return kept, found
-
-
 def _measured(axes, ledger: Ledger, seen, key: str, column: str, series: int, scale=1.0) -> None:  # type: ignore[no-untyped-def]
     """Points with intervals by N, and the blocks' own values."""
-    kept, found = _estimates(ledger, [f"{seen.sut}.{key}.n{n}" for n in seen.levels])
-    levels = [seen.levels[index] for index in kept]
+    names = {n: f"{seen.sut}.{key}.n{n}" for n in seen.levels}
+    levels, found = house.estimates(ledger.findings, names)
     raw = (list(seen.cells["agents"]), list(seen.cells[column] * scale))
     shift = 0.06 * (series - 0.5)
     house.points(axes, levels, found, seen.label, series, raw=raw, shift=shift)
@@ -72,7 +58,8 @@ def _efficiency(ledger: Ledger, suts: dict):  # type: ignore[no-untyped-def]
     )
     for series, seen in enumerate(suts.values()):
         levels = [n for n in seen.levels if n > 1]
-        kept, found = _estimates(ledger, [f"{seen.sut}.eta.n{n}" for n in levels])
+        names = {n: f"{seen.sut}.eta.n{n}" for n in levels}
+        shown, found = house.estimates(ledger.findings, names)
         alone = seen.at(1, "per_agent")
         raw_x, raw_y = [], []
         for n in levels:
@@ -80,7 +67,6 @@ def _efficiency(ledger: Ledger, suts: dict):  # type: ignore[no-untyped-def]
             raw_x += [n] * len(eta)
             raw_y += list(eta)
         shift = 0.06 * (series - 0.5)
-        shown = [levels[index] for index in kept]
         house.points(axes, shown, found, seen.label, series, raw=(raw_x, raw_y), shift=shift)
         n = np.linspace(1, max(seen.levels), 100)
         house.curve(axes, n, seen.amdahl.efficiency(n), "Amdahl's law", series)
@@ -133,10 +119,9 @@ def _think(ledger: Ledger, suts: dict, table: pd.DataFrame):  # type: ignore[no-
     for axes, (key, column) in zip(row, keys, strict=True):
         for series, seen in enumerate(suts.values()):
             chosen = table[(table["sut"] == seen.sut) & (table["agents"] == agents)]
-            kept, found = _estimates(
-                ledger, [f"{seen.sut}.{key}.think{level:g}" for level in levels]
-            )
             places = {level: place for place, level in enumerate(levels)}
+            names = {places[level]: f"{seen.sut}.{key}.think{level:g}" for level in levels}
+            kept, found = house.estimates(ledger.findings, names)
             raw = ([places[level] for level in chosen["think_ms"]], list(chosen[column]))
             shift = 0.1 * (series - 0.5)
             house.points(axes, kept, found, seen.label, series, raw=raw, shift=shift)

@@ -5,6 +5,7 @@ import numpy as np
 from inferometer import validity
 from inferometer.analysis import Analysis, Ledger, judge
 from inferometer.economics.blends import BLENDS
+from inferometer.entries import PAIRED
 from inferometer.experiments import Experiment
 from inferometer.scaling import FEWEST_LEVELS, Cells, Scaling, enter_laws, enter_level, fitted
 from inferometer.stats import compare
@@ -75,7 +76,7 @@ def _speedup(ledger: Ledger, arm: Cells, n: int) -> None:
         n=len(values),
         where=arm.rows([1, n]),
         no_interval=seen.reason if seen else "no spread between blocks",
-        estimator="compare.ratio, paired by block: geometric mean, t interval on logs",
+        estimator=PAIRED,
     )
 
 

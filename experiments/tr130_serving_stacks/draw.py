@@ -7,7 +7,6 @@ import numpy as np
 from inferometer.analysis import Ledger
 from inferometer.economics.blends import BLENDS
 from inferometer.reporting import figures as house
-from inferometer.reporting.figures import Estimate
 from inferometer.scaling import Cells, Scaling
 
 Arms = dict[str, Cells]
@@ -59,21 +58,12 @@ def figures(ledger: Ledger, same: Arms, best: Arms, laws: dict[str, Scaling], ki
     return drawn
 
 
-def _estimate(ledger: Ledger, name: str) -> Estimate | None:
-    finding = ledger.findings.get(name)
-    if finding is None or finding.value is None:
-        return None
-    ends = (finding.interval.low, finding.interval.high) if finding.interval else (None, None)
-    return Estimate(float(finding.value), *ends)
-
-
 def _points(  # type: ignore[no-untyped-def]
     axes, ledger: Ledger, name: Callable[[int], str], arm: Cells, series: int, raw, of: int
 ) -> None:
-    found = {n: _estimate(ledger, name(n)) for n in arm.levels}
-    kept = {n: seen for n, seen in found.items() if seen is not None}
+    levels, found = house.estimates(ledger.findings, {n: name(n) for n in arm.levels})
     shift = 0.12 * (series - (of - 1) / 2)
-    house.points(axes, list(kept), list(kept.values()), arm.label, series, raw=raw, shift=shift)
+    house.points(axes, levels, found, arm.label, series, raw=raw, shift=shift)
 
 
 def _over_n(  # type: ignore[no-untyped-def]
@@ -114,11 +104,9 @@ def _workloads(ledger: Ledger, kinds: dict[str, Arms]):  # type: ignore[no-untyp
     figure, row = house.panels([f"N = {n}" for n in levels], "", "requests per second")
     for axes, n in zip(row, levels, strict=True):
         for series, (sut, label) in enumerate(suts.items()):
-            names = [f"{sut}.requests.{kind}.n{n}" for kind in kinds]
-            found = [(at, _estimate(ledger, name)) for at, name in enumerate(names)]
-            kept = [(at, seen) for at, seen in found if seen is not None]
+            names = {at: f"{sut}.requests.{kind}.n{n}" for at, kind in enumerate(kinds)}
+            places, seen = house.estimates(ledger.findings, names)
             shift = 0.15 * (series - (len(suts) - 1) / 2)
-            places, seen = [at for at, _ in kept], [one for _, one in kept]
             blocks = [
                 (at, value)
                 for at, arms in enumerate(kinds.values())

@@ -6,7 +6,7 @@ from itertools import combinations, pairwise
 import numpy as np
 import pandas as pd
 
-from inferometer import routing
+from inferometer import entries, routing
 from inferometer.analysis import Ledger, Where
 from inferometer.scaling import Cells
 from inferometer.stats import compare, equivalence
@@ -146,40 +146,15 @@ def enter_gains(ledger: Ledger, arms: dict[str, Cells], serial: str) -> None:
     base = arms[serial]
     for sut, arm in arms.items():
         for n in sorted(set(arm.levels) & set(base.levels) if sut != serial else ()):
+            where = both(arm, base, n)
             total = arm.at(n, "throughput"), base.at(n, "throughput")
-            _gain(
-                ledger,
-                f"gain.{sut}.n{n}",
-                f"total of {sut} over that of {serial} at N = {n}",
-                total,
-                both(arm, base, n),
-            )
+            if comparable(*total):
+                title = f"total of {sut} over that of {serial} at N = {n}"
+                entries.ratio(ledger, f"gain.{sut}.n{n}", title, *total, where)
             wait = base.at(n, "ttft_s"), arm.at(n, "ttft_s")
-            _gain(
-                ledger,
-                f"ttft_gain.{sut}.n{n}",
-                f"time to first token of {serial} over that of {sut} at N = {n}",
-                wait,
-                both(arm, base, n),
-            )
-
-
-def _gain(
-    ledger: Ledger, name: str, title: str, values: tuple[pd.Series, pd.Series], where: Where
-) -> None:
-    if not comparable(*values):
-        return
-    seen = compare.ratio(*values)
-    ledger.add(
-        name,
-        title,
-        seen.ratio,
-        ci=seen.ci,
-        n=min(seen.n_a, seen.n_b),
-        no_interval=seen.reason,
-        where=where,
-        estimator="compare.ratio: geometric means over blocks, Welch on logs",
-    )
+            if comparable(*wait):
+                title = f"time to first token of {serial} over that of {sut} at N = {n}"
+                entries.ratio(ledger, f"ttft_gain.{sut}.n{n}", title, *wait, where)
 
 
 def enter_crossovers(ledger: Ledger, arms: dict[str, Cells]) -> None:

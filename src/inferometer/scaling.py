@@ -9,8 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from inferometer import entries
 from inferometer.analysis import Ledger, Where
-from inferometer.stats import compare, intervals, scaling
+from inferometer.stats import scaling
 
 MEANS = {
     "throughput": ("total throughput", "throughput", "tokens/s"),
@@ -25,7 +26,6 @@ MEANS = {
     "decode": ("server decode", "decode_s", "s"),
 }
 """Key of the finding -> (title, column of `load.summary.cells`, unit)."""
-MEAN = "intervals.mean_of_blocks: mean over blocks, t interval"
 UNREPORTED = "no block has a value: the server does not report it, or no request counts"
 FEWEST_LEVELS = 3
 """With fewer different N no law can be told from another."""
@@ -104,23 +104,17 @@ def enter_mean(
 
     Everything that is entered here is at least 0; `ceiling` bounds it from above.
     """
-    values = pd.Series(values, dtype=float).dropna()
-    shared: dict[str, Any] = {"unit": unit, "where": where, "notes": notes}
-    if values.empty:
-        how = "intervals.mean_of_blocks"
-        ledger.add(name, title, None, n=0, estimator=how, reason=UNREPORTED, **shared)
-        return
-    seen = intervals.mean_of_blocks(values)
-    ends = seen.ci and (max(seen.ci[0], 0.0), min(seen.ci[1], ceiling or seen.ci[1]))
-    ledger.add(
+    entries.mean(
+        ledger,
         name,
         title,
-        seen.estimate,
-        ci=ends,
-        n=seen.n,
-        estimator=MEAN,
-        no_interval=seen.reason,
-        **shared,
+        values,
+        unit,
+        where,
+        reason=UNREPORTED,
+        low=0.0,
+        high=ceiling,
+        notes=notes,
     )
 
 
@@ -139,20 +133,11 @@ def enter_level(ledger: Ledger, seen: Cells, n: int) -> None:
         )
     if n == 1:
         return
-    pairs = pd.concat([seen.at(n, "per_agent"), seen.at(1, "per_agent")], axis=1, join="inner")
-    if len(pairs) == 0:
+    pairs = entries.matched(seen.at(n, "per_agent"), seen.at(1, "per_agent"))
+    if pairs[0].empty:
         return
-    eta = compare.ratio(pairs.iloc[:, 0], pairs.iloc[:, 1], paired=True)
-    ledger.add(
-        f"{seen.sut}.eta.n{n}",
-        f"efficiency per agent at N = {n}, against N = 1 of the same block",
-        eta.ratio,
-        ci=eta.ci,
-        n=len(pairs),
-        where=seen.rows([1, n]),
-        no_interval=eta.reason,
-        estimator="compare.ratio, paired by block: geometric mean, t interval on logs",
-    )
+    title = f"efficiency per agent at N = {n}, against N = 1 of the same block"
+    entries.ratio(ledger, f"{seen.sut}.eta.n{n}", title, *pairs, seen.rows([1, n]), paired=True)
 
 
 def enter_laws(ledger: Ledger, seen: Scaling) -> None:

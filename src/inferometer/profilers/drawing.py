@@ -9,25 +9,8 @@ import pandas as pd
 from inferometer.analysis import Ledger
 from inferometer.profilers.summary import Profile
 from inferometer.reporting import figures as house
-from inferometer.reporting.figures import Estimate
 
 X = "sequences at once N"
-
-
-def estimates(
-    ledger: Ledger, name: str, levels: list[int], scale: float = 1.0
-) -> tuple[list[int], list[Estimate]]:
-    """Levels whose finding `<name>.n<level>` is defined, and their estimates."""
-    kept, found = [], []
-    for level in levels:
-        finding = ledger.findings.get(f"{name}.n{level}")
-        if finding is None or finding.value is None:
-            continue
-        ends = (finding.interval.low, finding.interval.high) if finding.interval else (None, None)
-        kept.append(level)
-        scaled = (None if end is None else end * scale for end in ends)
-        found.append(Estimate(float(finding.value) * scale, *scaled))
-    return kept, found
 
 
 def against_n(
@@ -48,7 +31,8 @@ def against_n(
     figure, axes = house.panel(title, X, y, height=house.HEIGHT_IN + 0.25 * len(suts))
     levels = sorted({n for seen in suts for n in (seen.levels if raw else seen.traced)})
     for series, seen in enumerate(suts):
-        kept, found = estimates(ledger, f"{seen.sut}.{quantity}", levels)
+        names = {n: f"{seen.sut}.{quantity}.n{n}" for n in levels}
+        kept, found = house.estimates(ledger.findings, names)
         points = None
         if raw is not None:
             good = seen.runs.dropna(subset=[raw])

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from inferometer import entries
 from inferometer.analysis import Ledger
 from inferometer.economics import kv
 from inferometer.economics.memory import kv_bytes
+from inferometer.entries import PAIRED, UNPAIRED, matched, spread
 from inferometer.errors import UserError
 from inferometer.profilers.amortization import Load, amortization, denominator
 from inferometer.profilers.summary import Profile
-from inferometer.stats import compare, intervals
+from inferometer.stats import intervals
 
-MEAN = "intervals.mean_of_blocks: mean over blocks, t interval"
-PAIRED = "compare.ratio, paired by block: geometric mean, t interval on logs"
-UNPAIRED = "compare.ratio: geometric means over blocks, Welch on logs"
 ABSENT = "no block has a value: it did not end well, or it was not traced"
 MIXED = "its tokens are not known: steps carry prefill and decode together"
 NO_DEVICE = "not testable here: no device was traced, its work has no kernels"
@@ -28,27 +28,7 @@ LOADS = (0, 1, 10, 100)
 """Constant work added to both traces of the artefact, in calls of the larger one."""
 
 
-def mean(
-    ledger: Ledger, name: str, title: str, values: Any, unit: str, where: dict, **more: Any
-) -> None:
-    """Enter a mean over blocks with its t interval; without values, that there are none."""
-    values = pd.Series(values, dtype=float).dropna()
-    more = {"estimator": MEAN, "reason": ABSENT, **more}
-    if values.empty:
-        ledger.add(name, title, None, unit=unit, n=0, where=where, **more)
-        return
-    seen = intervals.mean_of_blocks(values)
-    ledger.add(
-        name,
-        title,
-        seen.estimate,
-        unit=unit,
-        ci=seen.ci,
-        n=seen.n,
-        where=where,
-        no_interval=seen.reason,
-        **more,
-    )
+mean = partial(entries.mean, reason=ABSENT)
 
 
 def ratio(
@@ -65,34 +45,21 @@ def ratio(
     Counts that are the same in every block have no spread: their ratio is given without interval.
     """
     if paired:
-        a, b = (side.loc[a.index.intersection(b.index)] for side in (a, b))
+        a, b = matched(a, b)
     if a.empty or b.empty:
         return
-    how = PAIRED if paired else UNPAIRED
-    if len(a) > 1 and spread(a, b, paired) == 0:
-        value = float(np.exp(np.log(a).mean() - np.log(b).mean()))
-        n = min(len(a), len(b))
-        constant = intervals.CONSTANT
-        ledger.add(name, title, value, n=n, where=where, no_interval=constant, estimator=how)
+    if len(a) == 1 or spread(a, b, paired) != 0:
+        entries.ratio(ledger, name, title, a, b, where, paired=paired)
         return
-    seen = compare.ratio(a, b, paired=paired)
     ledger.add(
         name,
         title,
-        seen.ratio,
-        ci=seen.ci,
+        float(np.exp(np.log(a).mean() - np.log(b).mean())),
         n=min(len(a), len(b)),
         where=where,
-        no_interval=seen.reason,
-        estimator=how,
+        no_interval=intervals.CONSTANT,
+        estimator=PAIRED if paired else UNPAIRED,
     )
-
-
-def spread(a: pd.Series, b: pd.Series, paired: bool = False) -> float:
-    """How far the logarithms of two samples (or of their pairs) reach; 0 leaves no test."""
-    logs = np.log(a.to_numpy(float)), np.log(b.to_numpy(float))
-    reach = np.ptp(logs[0] - logs[1]) if paired else np.ptp(logs[0]) + np.ptp(logs[1])
-    return 0.0 if reach < 1e-12 else float(reach)
 
 
 def rates(ledger: Ledger, seen: Profile) -> None:

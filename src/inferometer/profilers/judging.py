@@ -7,8 +7,8 @@ import pandas as pd
 
 from inferometer.analysis import Judgement, Ledger
 from inferometer.design import Hypothesis
+from inferometer.entries import matched, spread
 from inferometer.profilers import derived
-from inferometer.profilers.entries import spread
 from inferometer.profilers.summary import Profile
 from inferometer.stats import compare, equivalence, intervals
 
@@ -52,7 +52,7 @@ def above_one(a: pd.Series, b: pd.Series, name: str, paired: bool) -> Judgement:
 
 def _sided(a: pd.Series, b: pd.Series, name: str, paired: bool, wanted_below: bool) -> Judgement:
     if paired:
-        a, b = (side.loc[a.index.intersection(b.index)] for side in (a, b))
+        a, b = matched(a, b)
     if a.empty or b.empty:
         return Judgement("not testable here", ABSENT, [])
     text = f"[[{name}]]"
@@ -89,9 +89,8 @@ def harmless(hypothesis: Hypothesis, seen: Profile) -> Judgement:
         return Judgement("not testable here", NOT_TRACED, [])
     n = levels[-1]
     with_, without = seen.at(n, "profiled_s"), seen.at(n, "unprofiled_s")
-    both = with_.index.intersection(without.index)
     low, high = margins(hypothesis)
-    found = derived.profiling_overhead(with_.loc[both], without.loc[both], low, high)
+    found = derived.profiling_overhead(*matched(with_, without), low, high)
     return _sameness(found, [f"{seen.sut}.overhead.n{n}"])
 
 

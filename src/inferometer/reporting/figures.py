@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from inferometer.findings import Finding
+
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
 """Okabe and Ito's colours, told apart with every common colour blindness."""
 
@@ -136,6 +138,22 @@ def points(
         for side, arrow in ((estimate.low, "v"), (estimate.high, "^")):
             if side is None and (estimate.low is not None or estimate.high is not None):
                 axes.plot(at + shift, estimate.value, arrow, color=colour, markersize=10, alpha=0.4)
+
+
+def estimates(
+    findings: Mapping[str, Finding], names: Mapping[Any, str], scale: float = 1.0
+) -> tuple[list[Any], list[Estimate]]:
+    """Places on the x axis whose finding is there and defined, and their estimates for `points`."""
+    places, found = [], []
+    for place, name in names.items():
+        finding = findings.get(name)
+        if finding is None or finding.value is None:
+            continue
+        ends = (finding.interval.low, finding.interval.high) if finding.interval else (None, None)
+        scaled = (None if end is None else end * scale for end in ends)
+        places.append(place)
+        found.append(Estimate(float(finding.value) * scale, *scaled))
+    return places, found
 
 
 def curve(
