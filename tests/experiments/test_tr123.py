@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from checkouts import REPOSITORY
-from simulated import MACHINE, analysed, outcomes, placed, report, seal
+from simulated import MACHINE, analysed, cell_line, outcomes, placed, report, seal
 
 from inferometer import analysis, tidy
 from inferometer.design import Cell
@@ -124,13 +124,7 @@ def session(model: Model, cells: list[Cell], rng: np.random.Generator, oom: str 
                 lines += phase(model, index, cell.levels, repetition, speeds, failed)
                 if failed:
                     break
-        lines.append(
-            {
-                **{"kind": "cell", "cell": index, "phase": cell.phase, "levels": cell.levels},
-                **{"valid": True, "reasons": [], "started_s": 0.0, "ended_s": 1.0},
-                **{"window_start_s": None, "window_end_s": None, **extra},
-            }
-        )
+        lines.append(cell_line(index, cell, **extra))
     if model.watts:
         idle = {"kind": "window", "part": "idle", "wall_s": 5.0, "tokens": 0, "energy_j": 50.0}
         lines.append({**idle, "mean_power_w": 10.0, "status": "ok", "error": None})

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import simulated
 from checkouts import REPOSITORY
-from simulated import MACHINE, analysed, outcomes, placed, seal
+from simulated import MACHINE, analysed, cell_line, outcomes, placed, seal
 
 from inferometer import analysis, tidy
 from inferometer.design import Cell
@@ -132,13 +132,7 @@ def session(truth: Truth, cells: list[Cell], rng: np.random.Generator) -> list[d
                 busy = prompt == truth.dirty and repetition == 1
                 seen = parts(truth, "phase", prompt, factors, compiling=busy)
                 lines += [{**line, "cell": index, "repetition": repetition} for line in seen]
-        lines.append(
-            {
-                **{"kind": "cell", "cell": index, "phase": cell.phase, "levels": cell.levels},
-                **{"valid": True, "reasons": [], "started_s": 0.0, "ended_s": 1.0},
-                **{"window_start_s": None, "window_end_s": None, **extra},
-            }
-        )
+        lines.append(cell_line(index, cell, **extra))
     return lines
 
 
