@@ -1,6 +1,7 @@
 """Building programs with the real cmake and compiler: a small project, not llama.cpp's minutes."""
 
 import pytest
+import yaml
 from checkouts import REPOSITORY
 
 from inferometer import environments
@@ -100,3 +101,12 @@ def test_the_sources_are_those_of_the_sdist(tmp_path):
     sources = tools.unpacked(tmp_path)
     assert "LLAMA_BUILD_UI" in (sources / "CMakeLists.txt").read_text()
     assert (sources / "tools" / "server" / "main.cpp").is_file()
+
+
+@pytest.mark.parametrize("name", ["llamacpp-tools", "quantize"])
+def test_the_conda_twin_has_the_same_pins(name):
+    text = (REPOSITORY / "envs" / f"{name}.txt").read_text().splitlines()
+    pins = [line for line in text if not line.startswith("#")]
+    twin = yaml.safe_load((REPOSITORY / "envs" / f"{name}.yaml").read_text())
+    assert twin["dependencies"][-1] == {"pip": pins}
+    assert all("==" in pin for pin in pins)

@@ -42,7 +42,7 @@ def test_an_unknown_setting_is_named():
 def native():
     """The stack with so many slots; the build itself is too long for a test."""
     if llamacpp_tools.ready(llamacpp_native.PROGRAM) is None:
-        pytest.skip("llama-server is neither on PATH nor built in the cache, and takes 8 minutes")
+        pytest.skip("llama-server is neither on PATH nor in the cache, and its build takes minutes")
 
     def make(slots):
         sut = Sut(stack="llamacpp_native", settings={"slots": slots, "context_per_slot": 1024})

@@ -41,6 +41,8 @@ DISK_BYTES = 10**9
 MEMORY_BYTES = 2 * 10**9
 STEP = re.compile(r"^\[(\d+)/(\d+)\]")
 """How ninja counts."""
+COMPLAINT = re.compile(r"\berror[: ]", re.IGNORECASE)
+"""How compilers, cmake and linkers begin one."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def ready(name: str) -> Path | None:
 
 
 def tool(name: str, python: Path) -> Tool:
-    """The program on PATH, else the built one; built when the cache lacks it (8 min on 2 cores).
+    """The program on PATH, else the built one; built where missing (8 minutes of one core).
 
     `python` is that of the environment `llamacpp-tools`. Raises `NotTestableHere` where there is
     no compiler, and `UserError` naming the log when the build fails.
@@ -179,7 +181,7 @@ def _logged(command: list[str], log: Path) -> None:
             if step := STEP.match(line):
                 show(int(step[1]), int(step[2]))
     if process.returncode:
-        complaints = [line for line in log.read_text().splitlines() if "error" in line.lower()]
+        complaints = [line for line in log.read_text().splitlines() if COMPLAINT.search(line)]
         first = complaints[0].strip() if complaints else f"exit status {process.returncode}"
         raise UserError(f"{NAME}: the build failed ({first[:300]}); all of it is in {log}")
 
