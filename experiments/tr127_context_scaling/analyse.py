@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from inferometer import validity
 from inferometer.analysis import Analysis, Ledger, judge
 from inferometer.experiments import Experiment
 from inferometer.reporting.context import ValidityRow
@@ -33,13 +34,13 @@ def analyse(ledger: Ledger, experiment: Experiment, depth: str) -> Analysis:
     _artefact(ledger, entries, suts)
     _attention(ledger, entries, suts)
     spill.findings(ledger, suts, experiment.design)
-    validity = _validity(ledger, table)
+    rows = _validity(ledger, table)
     tests = verdicts.tests(ledger, suts)
     return Analysis(
         verdicts=judge(experiment.design.hypotheses, tests) if depth != "quick" else [],
         decisions=verdicts.decisions(ledger, suts),
         figures=draw.figures(ledger, suts),
-        validity=validity,
+        validity=rows,
     )
 
 
@@ -221,17 +222,7 @@ def _validity(ledger: Ledger, table: pd.DataFrame) -> list[ValidityRow]:
         added = sessions["session_streams_added_ttft_p50_s"].median()
         facts.append(("client_ttft", "client's own part of TTFT, seconds, median", added))
     for name, title, value in facts:
-        ledger.add(
-            name,
-            title,
-            None if pd.isna(value) else value,
-            n=len(sessions),
-            n_of="sessions",
-            where={},
-            estimator="over the sessions' manifests",
-            no_interval="a property of these sessions, not an estimate",
-            reason="not reported by this machine",
-        )
+        validity.fact(ledger, name, title, value, "over the sessions' manifests")
     counts = [("cells_measured", "cells measured", len(table))]
     for status in sorted(set(table.loc[bad, "status"])):
         title = f"cells that ended with the status `{status}`"

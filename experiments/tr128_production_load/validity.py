@@ -8,6 +8,7 @@ import pandas as pd
 from inferometer.analysis import Ledger
 from inferometer.reporting.context import ValidityRow
 from inferometer.stats import arrivals
+from inferometer.validity import fact
 
 AT_20 = "at 20 requests/s"
 SESSIONS = {
@@ -141,19 +142,5 @@ def _sessions(ledger: Ledger) -> list[ValidityRow]:
         if column in sessions:
             value = sessions[column].median() if client else sessions[column].max()
         facts.append((name, title, value, "s" if client else ""))
-    rows = []
-    for name, title, value, unit in facts:
-        ledger.add(
-            name,
-            title,
-            None if value is None or pd.isna(value) else value,
-            unit=unit,
-            n=len(sessions),
-            n_of="sessions",
-            where={},
-            estimator="over the sessions' manifests; the client's figures are medians",
-            no_interval="a property of these sessions, not an estimate",
-            reason="not reported by this machine",
-        )
-        rows.append(ValidityRow(label=title, finding=name))
-    return rows
+    how = "over the sessions' manifests; the client's figures are medians"
+    return [fact(ledger, name, title, value, how, unit) for name, title, value, unit in facts]

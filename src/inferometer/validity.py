@@ -27,9 +27,10 @@ def of_sessions(ledger: Ledger, requests: Where | None = None) -> list[ValidityR
     return [*rows, *_requests(ledger, requests or {})]
 
 
-def _fact(
+def fact(
     ledger: Ledger, name: str, title: str, value: Any, estimator: str, unit: str = ""
 ) -> ValidityRow:
+    """Enter a fact of all sessions; a value that is missing was not reported."""
     ledger.add(
         name,
         title,
@@ -53,7 +54,7 @@ def _shares(ledger: Ledger) -> list[ValidityRow]:
     sessions = _sessions(ledger)
     share = sessions["session_cells_s"].sum() / sessions["session_wall_s"].sum()
     title = "share of the sessions' wall time inside measured cells"
-    return [_fact(ledger, "inside_cells", title, share, "total over total")]
+    return [fact(ledger, "inside_cells", title, share, "total over total")]
 
 
 def _client(ledger: Ledger) -> list[ValidityRow]:
@@ -65,14 +66,14 @@ def _client(ledger: Ledger) -> list[ValidityRow]:
                 name = f"client.{load}.{key.removesuffix('_s')}"
                 middle = sessions[column].median()
                 how = "median over sessions"
-                rows.append(_fact(ledger, name, title.format(words), middle, how, "s"))
+                rows.append(fact(ledger, name, title.format(words), middle, how, "s"))
     return rows
 
 
 def _noise(ledger: Ledger) -> list[ValidityRow]:
     sessions, how = _sessions(ledger), "maximum over sessions"
     return [
-        _fact(ledger, name, title, sessions[f"session_{column}"].max(), how)
+        fact(ledger, name, title, sessions[f"session_{column}"].max(), how)
         for name, title, column in (
             ("steal", "largest share of CPU time stolen during a session", "steal_fraction"),
             (

@@ -8,6 +8,7 @@ from inferometer.analysis import Ledger
 from inferometer.phases.summary import of_kind
 from inferometer.profilers.summary import Profile
 from inferometer.reporting.context import ValidityRow
+from inferometer.validity import fact
 
 
 def rows(ledger: Ledger) -> list[ValidityRow]:
@@ -27,17 +28,7 @@ def _facts(ledger: Ledger) -> dict[str, str]:
         ("foreign_cpu", "largest share of CPU time of other processes", foreign),
     ]
     for name, title, value in facts:
-        ledger.add(
-            name,
-            title,
-            None if pd.isna(value) else float(value),
-            n=len(sessions),
-            n_of="sessions",
-            where={},
-            estimator="over the sessions' manifests",
-            no_interval="a property of these sessions, not an estimate",
-            reason="not reported by this machine",
-        )
+        fact(ledger, name, title, value, "over the sessions' manifests")
     return {name: title for name, title, _ in facts}
 
 
