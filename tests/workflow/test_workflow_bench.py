@@ -22,9 +22,15 @@ def overlap(spans: list[tuple[float, float]]) -> bool:
 
 
 def test_no_command_line_lifts_the_bench(checkout):
-    done = checkout.report("--cores", "4", "--resources", "bench=4")
+    def shrink(design):
+        quick = design["depths"]["quick"]
+        quick.update(blocks=1, phases={"scaling": {"agents": [1, 2], "think_ms": [0]}})
+
+    checkout.change_design(shrink)
+    words = ("--cores", "4", "--resources", "bench=4", "--until", "measure")
+    done = checkout.report(*words)
     assert done.rc == 0, done.text
-    assert len(intervals(checkout)) == 4
+    assert len(intervals(checkout)) == 2
     assert not overlap(intervals(checkout))
 
 
