@@ -34,7 +34,10 @@ def family(tmp_path):
     pids = tmp_path / "pids"
     command = [str(GUARD), sys.executable, "-c", FAMILY, str(pids)]
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, *command], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PARENT, *command],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
     )
     guard = int(parent.stdout.readline())
     assert until(pids.exists)
