@@ -51,7 +51,8 @@ class Sut(_Section):
     """A system under test: stack + artifact + settings.
 
     `companion` is a second server that is loaded at the same time (mixed models);
-    `optional` SUTs are measured only when the configuration names them.
+    `optional` SUTs are measured only when the configuration names them. `like` is for SUTs that a
+    configuration adds: the SUT of the design whose phases they are measured in.
     """
 
     stack: str
@@ -60,6 +61,11 @@ class Sut(_Section):
     optional: bool = False
     companion: "Sut | None" = None
     label: str = ""
+    like: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return _without_empty(write(self), "like")
 
 
 class Factor(_Section):
@@ -87,6 +93,8 @@ class DepthPlan(_Section):
 
     `only` names, for a phase, the SUTs that measure it; all of them where it says nothing.
     `first` names phases that each block measures before the others, which need their results.
+    `once` names phases that only the first block measures: those whose units are items, which
+    another block would only repeat.
     """
 
     blocks: int = Field(ge=1)
@@ -94,10 +102,11 @@ class DepthPlan(_Section):
     effort: dict[str, float | int]
     only: dict[str, list[str]] = {}
     first: list[str] = []
+    once: list[str] = []
 
     @model_serializer(mode="wrap")
     def _without_unused(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return _without_empty(write(self), "only", "first")
+        return _without_empty(write(self), "only", "first", "once")
 
 
 class NoiseRule(_Section):
@@ -174,10 +183,13 @@ class Design(_Section):
     exclusions: list[str]
     reads: list[str] = []
     """Files of the repository that the analysis reads besides the observations, such as prices."""
+    measures_with: list[str] = []
+    """Folders of the repository whose `*.jsonl` are measured with (evaluation items), and
+    `quality.data_dir` for the configured one."""
 
     @model_serializer(mode="wrap")
     def _without_unused(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return _without_empty(write(self), "reads")
+        return _without_empty(write(self), "reads", "measures_with")
 
     @model_validator(mode="after")
     def _levels_possible(self) -> Self:
@@ -193,10 +205,10 @@ class Design(_Section):
                     for level in levels:
                         if rule := factor.reject(level):
                             raise ValueError(f"{where}: {level} is not allowed; {rule}")
-            for phase in plan.first:
-                if phase not in plan.phases:
+            for key, named in (("first", plan.first), ("once", plan.once)):
+                if unknown := [phase for phase in named if phase not in plan.phases]:
                     raise ValueError(
-                        f"depths.{depth}.first: no phase {phase!r}; "
+                        f"depths.{depth}.{key}: no phase {unknown[0]!r}; "
                         f"there are: {', '.join(plan.phases)}"
                     )
             for phase, suts in plan.only.items():
@@ -220,9 +232,12 @@ class Design(_Section):
         content["suts"] = {
             key: value
             for key, value in content["suts"][sut].items()
-            if key not in ("label", "optional")
+            if key not in ("label", "optional", "like")
         }
         content["depth"] = self.plan(depth).model_dump(mode="json", exclude={"blocks"})
+        for suts in content["depth"].get("only", {}).values():
+            # a SUT that someone adds is nothing to the others
+            suts[:] = [name for name in suts if self.suts[name].like is None]
         return digests.of_data(content)
 
     def plan(self, depth: Depth) -> DepthPlan:
@@ -234,12 +249,14 @@ class Design(_Section):
             )
         return self.depths[depth]
 
-    def cells(self, depth: Depth, sut: str | None = None) -> list[Cell]:
-        """Every cell of a depth (of one SUT), each combination once, in order of declaration."""
+    def cells(self, depth: Depth, sut: str | None = None, block: int = 0) -> list[Cell]:
+        """Every cell of a depth (of one SUT, in a block), each combination once, as declared."""
         found: dict[str, Cell] = {}
         plan = self.plan(depth)
         for phase, crossing in plan.phases.items():
             if sut is not None and sut not in plan.only.get(phase, [sut]):
+                continue
+            if block and phase in plan.once:
                 continue
             for levels in product(*crossing.values()):
                 cell = Cell(phase=phase, levels=dict(zip(crossing, levels, strict=True)))
@@ -248,7 +265,7 @@ class Design(_Section):
 
     def cell_order(self, depth: Depth, sut: str, block: int) -> list[Cell]:
         """The cells in the seeded random order of one block of one SUT, those of `first` ahead."""
-        cells = self.cells(depth, sut)
+        cells = self.cells(depth, sut, block)
         random.Random(f"{self.seed}/{sut}/{block}/cells").shuffle(cells)
         first = self.plan(depth).first
         return sorted(cells, key=lambda cell: cell.phase not in first)
@@ -266,11 +283,11 @@ class Design(_Section):
     def session_order(self, depth: Depth, suts: list[str]) -> list[tuple[str, int]]:
         """(SUT, block) in the order of measuring: SUTs interleaved, shuffled in each block.
 
-        SUTs without a cell at this depth are not measured.
+        SUTs without a cell in a block are not measured in it.
         """
         order: list[tuple[str, int]] = []
         for block in range(self.plan(depth).blocks):
-            shuffled = sorted(sut for sut in suts if self.cells(depth, sut))
+            shuffled = sorted(sut for sut in suts if self.cells(depth, sut, block))
             random.Random(f"{self.seed}/{block}/suts").shuffle(shuffled)
             order += [(sut, block) for sut in shuffled]
         return order
@@ -296,8 +313,31 @@ def load(folder: Path, extra_suts: dict[str, Any] | None = None) -> Design:
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected keys and values")
     if extra_suts:
-        content["suts"] = {**content.get("suts", {}), **extra_suts}
+        _add(content, extra_suts, path)
     return validated(Design, content, str(path))
+
+
+def _add(content: dict[str, Any], suts: dict[str, Any], path: Path) -> None:
+    """Put the SUTs of a configuration beside those of a design, `like` one of them if they say."""
+    known = content.get("suts", {})
+    content["suts"] = {**known, **suts}
+    for name, sut in suts.items():
+        like = sut.get("like")
+        if like is None:
+            continue
+        if like not in known:
+            raise UserError(
+                f"suts.{name}: like: {path} has no SUT {like!r}; it has: {', '.join(known)}"
+            )
+        # an alias in the file is one list for several phases, or depths
+        lists = {
+            id(those): those
+            for plan in content.get("depths", {}).values()
+            for those in (plan.get("only") or {}).values()
+        }
+        for those in lists.values():
+            if like in those:
+                those.append(name)
 
 
 def validated(model: type[Model], content: Any, where: str) -> Model:

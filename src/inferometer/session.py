@@ -41,6 +41,8 @@ class Assignment:
     sut: str
     block: int
     suts: list[str]
+    data_dir: Path | None = None
+    """Folder with the items of public benchmarks, where the configuration names one."""
 
     @property
     def design(self) -> Design:
@@ -76,6 +78,7 @@ class BlockRun:
     `suts` holds the running SUT and, for mixed models, its companion: `subjects.Served` for a
     server, `subjects.InProcess` for a worker. `append` stores a record. `block` counts from 0;
     `kept` is what earlier cells of the block left for later ones, such as a measured capacity.
+    `root` is the repository, `data_dir` the configured folder with items of public benchmarks.
     """
 
     design: Design
@@ -84,6 +87,8 @@ class BlockRun:
     append: Callable[[Record], None]
     block: int = field(default=0, kw_only=True)
     kept: dict[str, Any] = field(default_factory=dict, kw_only=True)
+    root: Path = field(default=Path(), kw_only=True)
+    data_dir: Path | None = field(default=None, kw_only=True)
 
 
 @dataclass
@@ -280,7 +285,15 @@ async def _block(
         else:
             progress.stage("warming up")
             cells.used = await step.warm_up(
-                BlockRun(design, effort, running.running, writer.append, block=task.block)
+                BlockRun(
+                    design,
+                    effort,
+                    running.running,
+                    writer.append,
+                    block=task.block,
+                    root=task.root,
+                    data_dir=task.data_dir,
+                )
             )
             clock = host.BlockClock(running.processes)
             for index, cell in enumerate(order):
@@ -336,6 +349,8 @@ class _Cells:
             self.used,
             block=self.task.block,
             kept=self._kept,
+            root=self.task.root,
+            data_dir=self.task.data_dir,
         )
         begun = time.monotonic()
         outcome: CellOutcome = await self.step.measure(run)
@@ -433,7 +448,7 @@ def _position(task: Assignment) -> Position:
         title=task.title,
         session=order.index((task.sut, task.block)),
         sessions=len(order),
-        cells=len(task.design.cells(task.depth, task.sut)),
+        cells=len(task.design.cells(task.depth, task.sut, task.block)),
         seconds_per_session=sum(walls) / len(walls) if walls else None,
     )
 

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import subprocess
@@ -44,7 +45,7 @@ def family(tmp_path):
     members = [psutil.Process(int(pid)) for pid in [guard, *pids.read_text().split()]]
     yield parent, members
     for process in members:
-        if process.is_running():
+        with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     parent.kill()
     parent.wait()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inferometer import digests, environments
-from inferometer.artifacts.catalog import Catalog, QuantizedSource
+from inferometer.artifacts.catalog import Catalog
 from inferometer.artifacts.fetch import fetch
 from inferometer.artifacts.recipe import QUANTIZE_HOST, QUANTIZER
 from inferometer.errors import UserError
@@ -73,15 +73,20 @@ def facts(name: str, catalog: Catalog, root: Path) -> QuantizationFacts:
     Raises `UserError` when it cannot be had or is no GGUF file.
     """
     path = fetch(name, catalog, root).path
+    return facts_of_file(name, path, root, catalog.artifact(name).quantization)
+
+
+def facts_of_file(name: str, path: Path, root: Path, quantization: str) -> QuantizationFacts:
+    """The same of a file that is there; `UserError` when it is no GGUF file."""
     if not path.is_file():
         raise UserError(f"artifact {name}: {path} is a folder; choose an artifact in GGUF format")
     environment = environments.ensure(root, QUANTIZER)
     wanted: dict[str, list[str]] = {}
-    if isinstance(catalog.artifact(name).source, QuantizedSource):
+    if path.with_name(FALLBACKS).is_file():
         wanted = json.loads(path.with_name(FALLBACKS).read_text())
     return QuantizationFacts(
         artifact=name,
-        quantization=catalog.artifact(name).quantization,
+        quantization=quantization,
         sha256=digests.of_file(path),
         file_bytes=path.stat().st_size,
         tensors=tuple(

@@ -58,6 +58,8 @@ class Served:
     vocabulary: int
     context: int
     max_sequences: int
+    ends: frozenset[int] = frozenset()
+    """Tokens that end an answer whose request says `ignore_eos: false`."""
 
 
 class Server:
@@ -80,7 +82,8 @@ class Server:
                 self._take(waiting, block=not (waiting or active))
                 _admit(engine, waiting, active, served.max_sequences)
                 if active:
-                    _deliver(engine.step(), active, served.text)
+                    for key in _deliver(engine.step(), active, served.text):
+                        engine.cancel(key)
                 for key in [key for key, sequence in active.items() if sequence.gone]:
                     engine.cancel(key)
                     active.pop(key).finish(b"")
@@ -118,11 +121,26 @@ def _admit(
         engine.add(sequence.key, sequence.prompt, sequence.output_tokens)
 
 
-def _deliver(made: Iterable[tuple[int, int]], active: dict[int, Sequence], text: TokenText) -> None:
-    """Write each token to its client, and the end of a sequence with its last token."""
+def _deliver(
+    made: Iterable[tuple[int, int]], active: dict[int, Sequence], text: TokenText
+) -> list[int]:
+    """Write each token to its client, and the end of a sequence with its last token.
+
+    Returns the keys of the sequences that ended before the length that their engine makes; the
+    token that ends one is counted, and no text.
+    """
+    early = []
     for key, token in made:
-        sequence = active[key]
+        sequence = active.get(key)
+        if sequence is None:
+            continue  # made in the same step, after the end of the answer
         sequence.made += 1
+        if token in sequence.ends:
+            sequence.finish_reason = "stop"
+            sequence.finish(closing(sequence))
+            del active[key]
+            early += [key] if sequence.made < sequence.output_tokens else []
+            continue
         if sequence.made == 1:
             sequence.first_s = time.monotonic()
         last = sequence.made == sequence.output_tokens
@@ -132,6 +150,7 @@ def _deliver(made: Iterable[tuple[int, int]], active: dict[int, Sequence], text:
             continue
         del active[key]
         sequence.finish(data + closing(sequence))
+    return early
 
 
 def _handler(server: Server) -> type[JsonHandler]:
@@ -162,8 +181,12 @@ def _handler(server: Server) -> type[JsonHandler]:
                     self.answer(200, {"tokens": served.text.encode(_text_of(body))})
                 elif self.path == "/v1/completions":
                     prompt, output_tokens = _asked(body, served)
-                    key = server.new_key()
-                    self._stream(Sequence(key, prompt, output_tokens, self.connection, arrived_s))
+                    forced = body.get("ignore_eos", True)
+                    sequence = Sequence(
+                        *(server.new_key(), prompt, output_tokens, self.connection, arrived_s),
+                        ends=frozenset() if forced else served.ends,
+                    )
+                    self._stream(sequence)
                 else:
                     self.answer(404, {"error": f"{self.path}: no such path"})
             except BadRequest as error:
@@ -180,7 +203,7 @@ def _handler(server: Server) -> type[JsonHandler]:
             server.arrivals.put(sequence)
             with suppress(OSError):
                 self.connection.recv(1)
-            sequence.gone = sequence.made < sequence.output_tokens
+            sequence.gone = sequence.made < sequence.output_tokens and not sequence.over
             with suppress(OSError):
                 self.connection.settimeout(FLUSH_LIMIT_S)
                 if not sequence.gone and sequence.pending:

@@ -22,7 +22,11 @@ class Sequence:
     first_s: float = 0.0
     made: int = 0
     gone: bool = False
+    ends: frozenset[int] = frozenset()
+    """Tokens that end the answer early; none where its length is forced."""
+    finish_reason: str = "length"
     pending: bytes = b""
+    over: bool = False
     decoder: Any = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace"))
 
     def send(self, data: bytes) -> None:
@@ -38,6 +42,7 @@ class Sequence:
 
     def finish(self, data: bytes) -> None:
         """Send the end, and wake the thread that holds the connection: it flushes and closes."""
+        self.over = True
         self.send(data)
         with suppress(OSError):
             self.connection.shutdown(socket.SHUT_RD)
@@ -52,7 +57,7 @@ def closing(sequence: Sequence) -> bytes:
     now = time.monotonic()
     prompt = len(sequence.prompt)
     end = {
-        "choices": [{"index": 0, "text": "", "finish_reason": "length"}],
+        "choices": [{"index": 0, "text": "", "finish_reason": sequence.finish_reason}],
         "usage": {
             "prompt_tokens": prompt,
             "completion_tokens": sequence.made,

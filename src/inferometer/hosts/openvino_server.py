@@ -70,6 +70,12 @@ class OpenVinoText:
         return self._pieces.get(token, b"")
 
     @property
+    def ends(self) -> frozenset[int]:
+        """The token that ends an answer, if the model names one."""
+        token = self._tokenizer.get_eos_token_id()
+        return frozenset([token] if token >= 0 else [])
+
+    @property
     def size(self) -> int:
         """Number of token ids."""
         return max(self._pieces) + 1
@@ -163,6 +169,7 @@ def main() -> None:
         vocabulary=engine.text.size,
         context=options["context"],
         max_sequences=options["max_sequences"],
+        ends=engine.text.ends,
     )
     print(json.dumps({"listening": options["port"]}), flush=True)
     server.serve(engine, served)

@@ -114,6 +114,11 @@ class TransformersEngine:
             self._made.append((int(output.request_id), output.generated_tokens[-1]))
 
 
+def end_tokens(ids: int | list[int] | None) -> frozenset[int]:
+    """The tokens that end an answer, as a generation configuration names them."""
+    return frozenset([ids] if isinstance(ids, int) else ids or [])
+
+
 def main() -> None:
     """Load the model, then serve until killed; the port is the caller's."""
     options = json.loads(sys.argv[1])
@@ -136,6 +141,7 @@ def main() -> None:
         vocabulary=engine.facts["vocabulary"],
         context=context,
         max_sequences=options["max_sequences"],
+        ends=end_tokens(engine.model.generation_config.eos_token_id),
     )
     print(json.dumps({"listening": options["port"]}), flush=True)
     server.serve(engine, served)

@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ class Worker:
         from transformers_model import facts, load
         from transformers_phases import Phases
 
+        self.options = options
         torch.set_num_threads(options["threads"])
         torch.set_num_interop_threads(1)
         started = time.monotonic()
@@ -99,7 +101,19 @@ class Worker:
             "/generate": self.generate,
             "/hold": self.hold,
             "/ceilings": self.ceilings,
+            "/log_probs": lambda body: self._log_probs["/log_probs"](body),
+            "/text_log_probs": lambda body: self._log_probs["/text_log_probs"](body),
         }
+
+    @cached_property
+    def _log_probs(self) -> dict[str, Any]:
+        """The routes of log-probabilities; the tokenizer is loaded for the first of them."""
+        from log_prob_routes import routes
+        from log_probs import LogProbs
+        from transformers_log_probs import Logits
+
+        seen = Logits(self.model, self.options["model"])
+        return routes(LogProbs(seen.encode, seen.logits, self.facts["context"]))
 
     def generate(self, body: dict[str, Any]) -> dict[str, Any]:
         """One sequence; see `Phases.generate`."""

@@ -122,11 +122,13 @@ class StreamingClient:
         scheduled_s: float | None = None,
         stream: bool = True,
         limit_s: float | None = None,
+        keep_text: bool = False,
     ) -> Record:
         """Send one request, read its stream, and return its record.
 
         Without `stream` the answer comes whole, in one piece: its arrival is then the one stamp.
-        `limit_s` is a limit for this request where it is shorter than the client's. Whatever goes
+        `limit_s` is a limit for this request where it is shorter than the client's; `keep_text`
+        adds the answer as `text`. An answer that may stop at its end is of any length. Whatever goes
         wrong with the request is in the record's `status` and `error`; only cancellation raises.
         """
         begun = time.monotonic()
@@ -135,7 +137,7 @@ class StreamingClient:
             content = _unstreamed(content)
         url = self._urls.setdefault(path, URL(self.base_url + path))
         body = StampedBody(json.dumps(content, separators=(",", ":")).encode())
-        reading = Reading(self.dialect)
+        reading = Reading(self.dialect, keep_text)
         others = self._in_flight
         self._in_flight += 1
         allowed_s = self.timeout_s if limit_s is None else min(limit_s, self.timeout_s)
@@ -147,7 +149,7 @@ class StreamingClient:
         finally:
             self._in_flight -= 1
         sent = begun if body.sent_at is None else body.sent_at
-        if outcome.status == "ok":
+        if outcome.status == "ok" and not request.stop_at_end:
             outcome = reading.verdict(request.output_tokens)
         return {
             "kind": "request",

@@ -23,10 +23,11 @@ class Outcome:
 class Reading:
     """Take the pieces of one answer as they arrive.
 
-    `ended_at` is the monotonic time of the end marker, `None` before it.
+    `ended_at` is the monotonic time of the end marker, `None` before it. `keep_text` puts the text
+    into the record.
     """
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, keep_text: bool = False) -> None:
         self._read_event = dialect.read_event
         self._lines = DataLines(dialect.data_prefix)
         self._opening = b""
@@ -34,6 +35,7 @@ class Reading:
         self._usage = Usage()
         self._timings = ServerTimings()
         self._finish_reason: str | None = None
+        self._texts: list[str] | None = [] if keep_text else None
         self.ended_at: float | None = None
 
     def take(self, chunk: bytes, stamp: float) -> Outcome | None:
@@ -68,7 +70,7 @@ class Reading:
         return Outcome("bad_response", f"the stream ended without its end marker after {seen}")
 
     def verdict(self, output_tokens: int) -> Outcome:
-        """Whether a stream that reached its end marker gave what was forced."""
+        """Whether a stream that reached its end marker gave the length that was forced."""
         events = len(self._token_stamps)
         if not events:
             return Outcome("bad_response", "the stream ended without a token")
@@ -105,11 +107,14 @@ class Reading:
             "server_prefill_s": _finite(self._timings.prefill_s),
             "server_decode_s": _finite(self._timings.decode_s),
             "finish_reason": self._finish_reason,
+            **({} if self._texts is None else {"text": "".join(self._texts)}),
         }
 
     def _note(self, event: StreamEvent, stamp: float) -> None:
         if event.carries_token:
             self._token_stamps.append(stamp)
+        if self._texts is not None:
+            self._texts.append(event.text)
         if event.finish_reason is not None:
             self._finish_reason = event.finish_reason
         if event.usage is not None:

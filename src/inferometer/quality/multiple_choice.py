@@ -72,6 +72,15 @@ def context(item: ChoiceItem, style: Style) -> str:
     )
 
 
+def letter_question(item: ChoiceItem) -> str:
+    """What a model is asked in words: its answer is read by `parsing.parse_letter`."""
+    choices = "".join(f"{n}. {c}\n" for n, c in zip(item.names, item.choices, strict=True))
+    return (
+        f"{item.question.strip()}\n{choices}\n"
+        "Answer with the letter of the right choice and nothing else."
+    )
+
+
 def answers(item: ChoiceItem, style: Style) -> tuple[str, ...]:
     """What is scored as the continuation of the prompt, after a space."""
     return item.choices if style == "text" else tuple(LETTERS[: len(item.choices)])

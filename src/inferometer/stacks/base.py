@@ -14,12 +14,16 @@ class GenerationRequest:
     """One request, in the words that all stacks share.
 
     `prompt` is a list of token ids under the SUT's own tokenizer, or a text where the stack
-    takes no ids. `output_tokens` is forced: the stack must ignore end-of-sequence.
+    takes no ids. `output_tokens` is forced: the stack must ignore end-of-sequence; with
+    `stop_at_end` the answer may end earlier, by itself. `temperature` 0 is greedy. A dialect whose
+    stack can do neither raises `NotTestableHere`.
     """
 
     prompt: Sequence[int] | str
     output_tokens: int
     seed: int
+    stop_at_end: bool = False
+    temperature: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class OllamaDialect:
     data_prefix: bytes = b""
 
     def request(self, request: GenerationRequest) -> tuple[str, dict[str, Any]]:
-        """Path and body; greedy."""
+        """Path and body; an answer may always stop at its end, there is nothing against it."""
         return "/api/generate", {
             "model": self.settings.model,
             "prompt": prompt_text("ollama", request),
@@ -54,7 +54,7 @@ class OllamaDialect:
             "options": {
                 "num_predict": request.output_tokens,
                 "num_ctx": self.settings.num_ctx,
-                "temperature": 0,
+                "temperature": request.temperature or 0,
                 "seed": request.seed,
             },
         }

@@ -24,16 +24,17 @@ class OpenAIDialect:
     data_prefix: bytes = b"data:"
 
     def request(self, request: GenerationRequest) -> tuple[str, dict[str, Any]]:
-        """Path and body; temperature 0, usage reported at the end of the stream."""
+        """Path and body; usage reported at the end of the stream."""
         prompt = request.prompt if isinstance(request.prompt, str) else list(request.prompt)
         return "/v1/completions", {
             "prompt": prompt,
             "max_tokens": request.output_tokens,
-            "temperature": 0,
+            "temperature": request.temperature or 0,
             "seed": request.seed,
             "stream": True,
             "stream_options": {"include_usage": True},
             **self.extra,
+            **({"ignore_eos": False} if request.stop_at_end else {}),
         }
 
     def read_event(self, data: bytes) -> StreamEvent | None:

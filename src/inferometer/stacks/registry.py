@@ -10,6 +10,7 @@ from inferometer.stacks.base import Stack
 STACKS = {
     "container": "Container",
     "llamacpp": "LlamaCpp",
+    "llamacpp_inprocess": "LlamaCppInProcess",
     "llamacpp_native": "LlamaCppNative",
     "ollama": "Ollama",
     "openvino": "OpenVino",

@@ -35,12 +35,13 @@ class TgiDialect:
     data_prefix: bytes = b"data:"
 
     def request(self, request: GenerationRequest) -> tuple[str, dict[str, Any]]:
-        """Path and body; greedy, with details."""
+        """Path and body, with details; an answer may always stop at its end."""
         return "/generate_stream", {
             "inputs": prompt_text("tgi", request),
             "parameters": {
                 "max_new_tokens": request.output_tokens,
-                "do_sample": False,
+                "do_sample": request.temperature > 0,
+                **({"temperature": request.temperature} if request.temperature > 0 else {}),
                 "details": True,
                 "decoder_input_details": False,
                 "seed": request.seed,

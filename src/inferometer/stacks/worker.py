@@ -110,6 +110,19 @@ class WorkerClient:
             sequence["ended_s"] -= self.clock_origin
         return answer
 
+    async def log_probs(self, requests: list[tuple[str, str]]) -> list[dict[str, Any]]:
+        """Log-probability of each continuation after its context: `value`, `tokens`, and `error`
+        where there is none. Errors as in `generate`.
+        """
+        return (await self._post("/log_probs", {"requests": requests}, self.timeout_s))["log_probs"]
+
+    async def text_log_probs(
+        self, text: str, *, write: str | None = None, against: str | None = None
+    ) -> dict[str, Any]:
+        """Tokens and negative log-likelihood of a text; see `hosts/log_probs.py` for the files."""
+        body = {"text": text, "write": write, "against": against}
+        return await self._post("/text_log_probs", body, self.timeout_s)
+
     def _on_our_clock(self, record: dict[str, Any]) -> dict[str, Any]:
         return record | {"started_s": record["started_s"] - self.clock_origin}
 
@@ -123,7 +136,7 @@ class WorkerClient:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise WorkerGone(await self._how_it_ended(error)) from None
         if answer.status != 200:
-            raise UserError(f"transformers: {path}: {content.get('error')}")
+            raise UserError(f"worker: {path}: {content.get('error')}")
         return content
 
     async def _how_it_ended(self, error: Exception) -> str:

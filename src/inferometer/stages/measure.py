@@ -42,6 +42,7 @@ def run_command(args: argparse.Namespace) -> int:
         sut=args.sut,
         block=args.block,
         suts=suts if args.sut in suts else [*suts, args.sut],
+        data_dir=checkout.config.quality.data_dir,
     )
     try:
         outcome = session.measure(task)

@@ -88,6 +88,8 @@ class Selection:
                 self.artifact(artifact) for _, artifact, _ in self._members(name, sut) if artifact
             ],
         }
+        if measured_with := self._measures_with(experiment.design):
+            content["measured_with"] = measured_with
         if self.repository.config.strict:
             content["software"] = digests.of_data(machine.software())
         return digests.of_data(content)
@@ -153,6 +155,20 @@ class Selection:
     def code(self, name: str, step: str, *modules: str) -> str:
         """Digest of the code of a later step."""
         return self._experiment(name).code_digest(step, *modules)
+
+    def _measures_with(self, design: Design) -> dict[str, dict[str, str]]:
+        """Digests of the items that a design measures with, by folder and file."""
+        configured = self.repository.config.quality.data_dir
+        named = {"quality.data_dir": configured}
+        folders = {
+            key: named.get(key, self.repository.root / key) for key in design.measures_with
+        }
+        return {
+            key: {path.name: digests.of_file(path) for path in sorted(folder.glob("*.jsonl"))}
+            if folder
+            else {}
+            for key, folder in folders.items()
+        }
 
     def _measuring_code(self, name: str, sut: str) -> str:
         stacks = sorted({stack for _, _, stack in self._members(name, sut)})

@@ -1,0 +1,31 @@
+"""What a block of a quality experiment does in the cells of each phase."""
+
+from inferometer.errors import NotTestableHere
+from inferometer.load import cell as closed_loops
+from inferometer.quality import measuring, measuring_tokens
+from inferometer.session import BlockRun, CellOutcome, CellRun
+from inferometer.subjects import Served
+
+PHASES = {
+    "answers": measuring.measure_answers,
+    "sampled": measuring.measure_answers,
+    "letters": measuring.measure_letters,
+    "choices": measuring_tokens.measure_choices,
+    "texts": measuring_tokens.measure_texts,
+    "speed": closed_loops.measure_closed_loop,
+}
+
+
+async def warm_up(run: BlockRun) -> int:
+    """The declared number of requests; a worker is not timed and needs none."""
+    if not isinstance(run.suts[0], Served):
+        return 0
+    return await closed_loops.warm_up(run)
+
+
+async def measure(run: CellRun) -> CellOutcome:
+    """Measure a cell in the way of its phase; what cannot be asked of the SUT is not testable."""
+    try:
+        return await PHASES[run.cell.phase](run)
+    except NotTestableHere as why:
+        return CellOutcome(None, None, [], not_testable=str(why))

@@ -1,0 +1,237 @@
+"""Scores of items out of observations, and how they become findings; items are the units.
+
+Quality cells record a row of the kind `score` for each metric of each answer: `task`, `item`,
+`repetition`, `metric`, `value` (none where `status` says why), and `cluster` where items share a
+subject. A `where` selects such rows; ids of items are unique in their task.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from inferometer.analysis import Ledger, Where, select
+from inferometer.quality import paired
+from inferometer.quality.paired import ItemScore, PairedAccuracy, PairedScores
+from inferometer.stats import intervals, proportions
+
+ZERO_ONE = ("accuracy", "accuracy_by_length", "exact_match", "checks_passed")
+"""Metrics of which an item has 0 or 1, whose differences are in percentage points."""
+COMPOSED = ("rouge_l", "bleu", "bertscore_f1", "coherence", "exact_match", "token_f1")
+"""Metrics of the composite, by what their names begin with, beside `ZERO_ONE`; length and
+repetition are no degrees of good."""
+N_OF = "items"
+
+
+def scores(rows: pd.DataFrame) -> list[ItemScore]:
+    """One score an item, of rows of one SUT, metric and repetition.
+
+    Raises ValueError (in `paired`) where an item is there twice.
+    """
+    clusters = rows["cluster"] if "cluster" in rows else pd.Series(None, index=rows.index)
+    return [
+        ItemScore(
+            f"{task}/{item}",
+            None if pd.isna(value) else float(value),
+            status,
+            None if pd.isna(cluster) else str(cluster),
+        )
+        for task, item, value, status, cluster in zip(
+            rows["task"], rows["item"], rows["value"], rows["status"], clusters, strict=True
+        )
+    ]
+
+
+def composed(metric: str) -> bool:
+    """Whether a metric is part of the composite."""
+    return metric.startswith(COMPOSED) or metric in ZERO_ONE
+
+
+def composite(rows: pd.DataFrame) -> list[ItemScore]:
+    """Unweighted mean of an item's metrics that are `composed` and have a value.
+
+    None where no metric of the item has one. Rows are of one SUT and repetition, any metrics.
+    """
+    found = []
+    chosen = rows[[composed(metric) for metric in rows["metric"]]]
+    for (task, item), group in chosen.groupby(["task", "item"], sort=False):
+        values = group["value"].dropna()
+        mean = float(values.mean()) if len(values) else None
+        found.append(ItemScore(f"{task}/{item}", mean, "ok" if len(values) else "undefined"))
+    return found
+
+
+def enter_mean(
+    ledger: Ledger,
+    name: str,
+    title: str,
+    found: Sequence[ItemScore],
+    where: Where,
+    *,
+    zero_one: bool,
+    notes: str | None = None,
+) -> None:
+    """Enter a SUT's mean over items: Wilson's interval of a rate, BCa (t below 30 items) of others.
+
+    Invalid and empty answers of a 0/1 metric are wrong, as in `paired`, and counted in the notes.
+    """
+    wrong = [one.status for one in found if one.status in ("invalid", "empty")]
+    if zero_one:
+        found = [
+            ItemScore(one.item, 0.0, one.status) if one.status in ("invalid", "empty") else one
+            for one in found
+        ]
+    values = np.array([one.value for one in found if one.value is not None])
+    lost = len(found) - values.size
+    said = [f"{len(wrong)} invalid or empty"] if zero_one and wrong else []
+    said += [f"{lost} items without a value"] if lost else []
+    shared: dict[str, Any] = {"n": int(values.size), "n_of": N_OF, "where": where}
+    shared["notes"] = "; ".join(filter(None, [*said, notes])) or None
+    if not values.size:
+        reason = "no item has a value" if found else "nothing was scored"
+        ledger.add(name, title, None, estimator="mean over items", reason=reason, **shared)
+        return
+    mean = float(values.mean())
+    if zero_one:
+        rate = proportions.wilson(int(values.sum()), values.size)
+        ledger.add(name, title, mean, ci=(rate.low, rate.high), estimator="share of items, Wilson", **shared)
+        return
+    enough = values.size >= intervals.FEWEST_FOR_BCA
+    seen = intervals.bca(values) if enough else intervals.mean_of_blocks(values)
+    how = f"mean over items, {'BCa bootstrap' if enough else 't interval'}"
+    ledger.add(name, title, mean, ci=seen.ci, no_interval=seen.reason, estimator=how, **shared)
+
+
+def enter_difference(
+    ledger: Ledger,
+    name: str,
+    title: str,
+    a: Sequence[ItemScore],
+    b: Sequence[ItemScore],
+    where: Where,
+    *,
+    margin: float,
+    zero_one: bool,
+    confidence: float = 0.95,
+) -> PairedAccuracy | PairedScores:
+    """Enter `a` minus `b` on the same items, with the interval of `paired`; returns its tests.
+
+    `margin` is the half-width of equivalence: percentage points for a 0/1 metric, else the unit of
+    the metric. `where` selects the rows of both SUTs. `confidence` is that of the interval: above
+    .95 where several hold together. ValueError where they share no item.
+    """
+    if zero_one:
+        rates = paired.compare_accuracy(a, b, margin, confidence)
+        ledger.add(
+            name,
+            title,
+            rates.difference_pp,
+            unit="pp",
+            ci=rates.ci_pp,
+            confidence=confidence,
+            n=rates.n,
+            n_of=N_OF,
+            where=where,
+            estimator=f"quality.paired: difference of rates on the same items, {rates.method}",
+            notes=_sides(rates),
+        )
+        return rates
+    means = paired.compare_scores(a, b, -margin, margin, confidence)
+    ledger.add(
+        name,
+        title,
+        means.difference,
+        ci=means.ci,
+        confidence=confidence,
+        n=means.n,
+        n_of=N_OF,
+        where=where,
+        estimator=f"quality.paired: mean difference on the same items, {means.method}",
+        no_interval=means.reason,
+        notes=_sides(means),
+    )
+    return means
+
+
+def equivalent(seen: PairedAccuracy | PairedScores) -> tuple[bool | None, float | None]:
+    """(whether equivalence is shown, its p); items that are all equal need no test: (True, None).
+
+    The first is None where there are too few items for a test.
+    """
+    if isinstance(seen, PairedScores) and seen.identical:
+        return True, None
+    return (seen.equivalence.equivalent, seen.equivalence.p) if seen.equivalence else (None, None)
+
+
+def _sides(seen: PairedAccuracy | PairedScores) -> str | None:
+    said = [seen.caution] if seen.caution else []
+    for which, side in (("first", seen.a), ("second", seen.b)):
+        if side.invalid or side.empty:
+            said.append(f"{which}: {side.invalid} invalid, {side.empty} empty")
+        if side.missing:
+            said.append(f"{which}: {len(side.missing)} items without a value, left out of both")
+    return "; ".join(said) or None
+
+
+def selected(ledger: Ledger, where: Where) -> pd.DataFrame:
+    """The rows that a finding is from; none where a column of `where` was never recorded."""
+    if missing := set(where) - set(ledger.observations.columns):
+        return ledger.observations.iloc[:0].assign(**dict.fromkeys(missing))
+    return select(ledger.observations, where)
+
+
+def enter_share(
+    ledger: Ledger, name: str, title: str, held: int, of: int, where: Where, *, reason: str
+) -> None:
+    """Enter a share of items with Wilson's interval; `reason` is said where there is none."""
+    shared: dict[str, Any] = {"n": of, "n_of": N_OF, "where": where}
+    shared["estimator"] = "share of items, Wilson"
+    if not of:
+        ledger.add(name, title, None, reason=reason, **shared)
+        return
+    rate = proportions.wilson(held, of)
+    ledger.add(name, title, held / of, ci=(rate.low, rate.high), **shared)
+
+
+def enter_texts(ledger: Ledger, prefix: str, rows: pd.DataFrame, where: Where) -> None:
+    """Enter what a SUT makes of every token of the project's texts, from its `text` rows.
+
+    `<prefix>.perplexity`; and against its reference `.perplexity_ratio` (exp of the mean over texts
+    of the difference in negative log-likelihood per token), `.kl` (mean over texts, nats a token)
+    and `.same_top` (share of tokens with the same most likely one). Texts are the units.
+    """
+    tokens = rows["tokens"].astype(float)
+    own = rows["nll"].astype(float) / tokens
+    _enter_exp(ledger, f"{prefix}.perplexity", "perplexity of the project's texts", own, where)
+    if "reference_nll" not in rows or rows["reference_nll"].isna().all():
+        return
+    worse = own - rows["reference_nll"].astype(float) / tokens
+    title = "perplexity over that of the reference, same texts"
+    _enter_exp(ledger, f"{prefix}.perplexity_ratio", title, worse, where)
+    for key, column, title, unit in (
+        ("kl", "kl", "divergence from the reference's next-token distribution", "nats/token"),
+        ("same_top", "same_top", "share of tokens with the same most likely one", ""),
+    ):
+        found = rows[column].astype(float) / tokens
+        mean, ci, how, why = _over_texts(found)
+        name = f"{prefix}.{key}"
+        said: dict[str, Any] = {"unit": unit, "estimator": how, "no_interval": why}
+        ledger.add(name, title, mean, ci=ci, n=len(found), n_of="texts", where=where, **said)
+
+
+def _enter_exp(ledger: Ledger, name: str, title: str, logs: pd.Series, where: Where) -> None:
+    mean, ci, how, why = _over_texts(logs)
+    ends = tuple(float(np.exp(end)) for end in ci) if ci else None
+    said: dict[str, Any] = {"estimator": f"exp of the {how}", "no_interval": why}
+    value = float(np.exp(mean))
+    ledger.add(name, title, value, ci=ends, n=len(logs), n_of="texts", where=where, **said)
+
+
+def _over_texts(values: pd.Series) -> tuple[float, Any, str, str | None]:
+    """(mean, interval, estimator, why there is no interval)."""
+    data = values.to_numpy(float)
+    enough = data.size >= intervals.FEWEST_FOR_BCA
+    seen = intervals.bca(data) if enough else intervals.mean_of_blocks(data)
+    how = f"mean over texts, {'BCa bootstrap' if enough else 't interval'}"
+    return float(data.mean()), seen.ci, how, seen.reason
