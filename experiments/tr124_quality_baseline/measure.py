@@ -1,6 +1,6 @@
 """TR124 asks every item of each runtime, once; speed and log-probabilities are cells of their own."""
 
-from inferometer.quality.cells import measure, warm_up
+from inferometer.quality.cells import measure, prepare, warm_up
 from inferometer.quality.measuring import QualityEffort as Effort
 
-__all__ = ["Effort", "measure", "warm_up"]
+__all__ = ["Effort", "measure", "prepare", "warm_up"]

@@ -3,11 +3,12 @@
 from inferometer import digests
 from inferometer.artifacts import quantize
 from inferometer.quality import cells
+from inferometer.quality.cells import prepare
 from inferometer.quality.measuring import QualityEffort as Effort
 from inferometer.session import BlockRun, CellOutcome, CellRun
 from inferometer.subjects import InProcess
 
-__all__ = ["Effort", "measure", "warm_up"]
+__all__ = ["Effort", "measure", "prepare", "warm_up"]
 
 
 async def warm_up(run: BlockRun) -> int:

@@ -9,7 +9,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,11 +96,13 @@ class CellRun(BlockRun):
     """What an experiment's `measure(run)` works with while it measures one cell.
 
     `append` stores a record under this cell. `first_index` is the first prompt index that is
-    free; a measurement that used `k` prompts adds `k` to it.
+    free; a measurement that used `k` prompts adds `k` to it. `with aside():` keeps work of ours that
+    is not timed, such as scoring, out of the noise of the block.
     """
 
     cell: Cell
     first_index: int
+    aside: Callable[[], AbstractContextManager[None]] = field(default=nullcontext, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,8 @@ def measure(task: Assignment) -> str:
     preparing = time.time()
     members = _members(task.design.suts[task.sut])
     prepared = subjects.prepare(task.root, task.catalog, members, task.where)
+    if prepare := getattr(task.experiment.step("measure"), "prepare", None):
+        prepare(task.root)
     # installing and fetching, once on a machine, are no part of measuring
     started = psutil.Process().create_time() + time.time() - preparing
     with lock.bench(task.title):
@@ -351,6 +355,7 @@ class _Cells:
             kept=self._kept,
             root=self.task.root,
             data_dir=self.task.data_dir,
+            aside=clock.aside,
         )
         begun = time.monotonic()
         outcome: CellOutcome = await self.step.measure(run)

@@ -6,7 +6,8 @@ that belongs to no process of ours, and the spread of a fixed amount of spinning
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -100,6 +101,13 @@ class BlockClock:
             self._steal_s = None
         else:
             self._steal_s += steal * capacity
+        self.drop()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Leave out what happens inside: work of ours, in processes of its own, that is not timed."""
+        self.mark()
+        yield
         self.drop()
 
     def spent(self) -> tuple[float | None, float]:

@@ -1,8 +1,12 @@
 """What a block of a quality experiment does in the cells of each phase."""
 
-from inferometer.errors import NotTestableHere
+from contextlib import suppress
+from pathlib import Path
+
+from inferometer import environments
+from inferometer.errors import NotTestableHere, UserError
 from inferometer.load import cell as closed_loops
-from inferometer.quality import measuring, measuring_tokens
+from inferometer.quality import measuring, measuring_tokens, text_metrics
 from inferometer.session import BlockRun, CellOutcome, CellRun
 from inferometer.subjects import Served
 
@@ -14,6 +18,15 @@ PHASES = {
     "texts": measuring_tokens.measure_texts,
     "speed": closed_loops.measure_closed_loop,
 }
+
+
+def prepare(root: Path) -> None:
+    """Make the scorers' environment ahead of the first session, which would else wait for it.
+
+    Where it cannot be made, the scores that need it say so.
+    """
+    with suppress(UserError):
+        environments.ensure(root, text_metrics.ENVIRONMENT)
 
 
 async def warm_up(run: BlockRun) -> int:

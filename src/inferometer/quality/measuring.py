@@ -99,7 +99,8 @@ async def measure_answers(run: CellRun) -> CellOutcome:
         Answer(r["task"], r["item"], "this", 0, r["text"], r["finish_reason"] or r["status"])
         for r in records
     ]
-    scored = await asyncio.to_thread(score_answers, run.root, answers, run.root / SCORES)
+    with run.aside():
+        scored = await asyncio.to_thread(score_answers, run.root, answers, run.root / SCORES)
     for row in scored.rows():
         kept = {key: row[key] for key in ("task", "item", "metric", "value", "status", "reason")}
         run.append({"kind": "score", **kept, "cluster": None})

@@ -20,7 +20,7 @@ from inferometer.session import CellOutcome, CellRun
 
 TEXTS = "summarization"
 """The task whose texts are the project's own text for perplexity: prose, one sequence each."""
-TOGETHER = 32
+TOGETHER = 8
 """Items sent in one call, so that progress and limits of time are by call."""
 
 
