@@ -39,11 +39,16 @@ class Model:
     def __init__(self, options: dict[str, Any]) -> None:
         from cyllama.llama import llama_cpp
 
+        class WithVocabulary(llama_cpp.LlamaModel):
+            """The library's context asks its model for this, and its model does not have it."""
+
+            n_vocab = property(lambda self: self.get_vocab().n_vocab)
+
         llama_cpp.disable_logging()
         llama_cpp.llama_backend_init()
         params = llama_cpp.LlamaModelParams()
         params.n_gpu_layers = options["gpu_layers"]
-        self._model = llama_cpp.LlamaModel(options["model"], params)
+        self._model = WithVocabulary(options["model"], params)
         self._vocab = self._model.get_vocab()
         self.context = min(options["context"], self._model.n_ctx_train)
         wanted = llama_cpp.LlamaContextParams()
