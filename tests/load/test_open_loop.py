@@ -1,7 +1,10 @@
+import os
+
 import pytest
 
 from inferometer.errors import UserError
 from inferometer.load import open_loop, schedules
+from inferometer.load.pauses import first_in_line
 
 
 def run(bench, schedule, records, **changes):
@@ -133,3 +136,11 @@ def test_what_on_record_raises_ends_the_loop(on_server):
         return bench.client.in_flight
 
     assert on_server(test) == 0
+
+
+def test_the_client_goes_first_where_it_may_and_is_ordinary_again_after():
+    before = os.sched_getscheduler(0)
+    with first_in_line() as scheduling:
+        real_time = os.sched_getscheduler(0) == os.SCHED_RR
+        assert scheduling == ("real-time" if real_time else "ordinary")
+    assert os.sched_getscheduler(0) == before

@@ -120,6 +120,7 @@ def _load(
         **{"start_s": result.start_s, "length_s": length_s, "requests": result.requests},
         **{"unfinished": result.unfinished, "failed": result.failed - result.unfinished},
         **{"lag_p50_s": result.lag_p50_s, "lag_p99_s": result.lag_p99_s},
+        "client_scheduling": result.scheduling,
     }
 
 

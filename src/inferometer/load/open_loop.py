@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inferometer.load.client import StreamingClient
-from inferometer.load.pauses import frozen_heap
+from inferometer.load.pauses import first_in_line, frozen_heap
 from inferometer.load.prompts import PromptSource
 from inferometer.records import Record
 from inferometer.stacks.base import GenerationRequest
@@ -42,6 +42,8 @@ class OpenLoopResult:
     unfinished: int
     lag_p50_s: float
     lag_p99_s: float
+    scheduling: str
+    """`real-time`, or `ordinary` where the client may not go before other processes."""
 
 
 async def run(
@@ -86,7 +88,7 @@ async def run(
         statuses[record["status"]] += 1
         on_record(record)
 
-    with frozen_heap():
+    with frozen_heap(), first_in_line() as scheduling:
         start_s = client.now() + LEAD_S
         end_s = start_s + schedule_s[-1]
         try:
@@ -108,6 +110,7 @@ async def run(
         unfinished=statuses["unfinished"],
         lag_p50_s=float(lag_p50_s),
         lag_p99_s=float(lag_p99_s),
+        scheduling=scheduling,
     )
 
 

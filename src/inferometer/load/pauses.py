@@ -1,6 +1,7 @@
-"""Keep the garbage collector from pausing the client inside timed regions."""
+"""Keep the garbage collector, and other processes, from pausing the client in timed regions."""
 
 import gc
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,3 +26,23 @@ def frozen_heap() -> Iterator[None]:
         _depth -= 1
         if _depth == 0:
             gc.unfreeze()
+
+
+@contextmanager
+def first_in_line() -> Iterator[str]:
+    """Run this thread, and threads that it starts, before ordinary ones; gives the policy in force.
+
+    A server that takes every core lets a client of its own rank wait for a turn: on two cores,
+    12 ms at the 99th percentile. In the real-time class it waits for none, and uses little. Where
+    that is not allowed (it takes root or CAP_SYS_NICE) the policy stays as it is.
+    """
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except OSError:
+        yield "ordinary"
+        return
+    try:
+        yield "real-time"
+    finally:
+        os.sched_setscheduler(0, policy, parameters)
