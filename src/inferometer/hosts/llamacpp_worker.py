@@ -61,7 +61,7 @@ class Model:
             "device": "cpu" if not options["gpu_layers"] else "cuda:0",
             "library": f"cyllama {version('cyllama')}, llama.cpp {llama_cpp.ggml_commit()}",
             "context": self._context.n_ctx,
-            "threads": self._context.n_threads,
+            "threads": self._context.n_threads(),
             "gpu_layers": options["gpu_layers"],
             "kv_type": options["kv_type"],
             "vocabulary": self._vocab.n_vocab,
