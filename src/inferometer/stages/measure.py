@@ -32,6 +32,11 @@ def run_command(args: argparse.Namespace) -> int:
         )
     if not 0 <= args.block < blocks:
         raise UserError(f"--block {args.block}: depth {depth} has blocks 0 to {blocks - 1}")
+    if not experiment.design.cells(depth, args.sut, args.block):
+        raise UserError(
+            f"--sut {args.sut} --block {args.block}: the design measures nothing of it there; see "
+            f"`only` and `once` in {experiment.folder}/design.yaml"
+        )
     suts = checkout.suts(args.experiment)
     task = session.Assignment(
         root=args.root,
