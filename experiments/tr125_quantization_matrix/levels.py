@@ -4,10 +4,9 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from inferometer.analysis import Ledger, Where
+from inferometer.analysis import Ledger
 from inferometer.design import Design
-from inferometer.quality import entries
-from inferometer.quantization import BASELINE, LEVELS, level_name
+from inferometer.quantization import BASELINE, LEVELS, level_name, required
 
 
 @dataclass
@@ -23,6 +22,11 @@ class Level:
     def name(self) -> str:
         """`<model>.<level>`."""
         return level_name(self.model, self.level)
+
+    @property
+    def suts(self) -> list[str]:
+        """Those of its SUTs that were measured."""
+        return [sut for sut in (self.served, self.inside) if sut]
 
 
 @dataclass
@@ -40,53 +44,82 @@ class Model:
 
 
 def of(observations: pd.DataFrame, design: Design) -> dict[str, Model]:
-    """The measured models by name; levels in the order of the design."""
+    """The measured models by name; levels in the order of the design.
+
+    Where two SUTs of one kind have the same label the first counts; `notes` says so.
+    """
     there = set(observations["sut"])
-    found: dict[str, Level] = {}
-    for name, sut in design.suts.items():
-        model, dot, level = (sut.label or name).rpartition(".")
-        if name not in there or not dot:
-            continue
-        one = found.setdefault(f"{model}.{level}", Level(model, level))
-        if sut.stack == "llamacpp_inprocess":
-            one.inside = name
-        else:
-            one.served = name
     models: dict[str, Model] = {}
-    for one in found.values():
-        model = models.setdefault(one.model, Model(one.model))
-        if one.level == BASELINE:
-            model.baseline = one
+    levels: dict[str, Level] = {}
+    for sut, (name, level) in _labels(design).items():
+        if sut not in there:
+            continue
+        one = levels.get(level_name(name, level))
+        if one is None:
+            one = levels[level_name(name, level)] = Level(name, level)
+            model = models.setdefault(name, Model(name))
+            if level == BASELINE:
+                model.baseline = one
+            else:
+                model.levels.append(one)
+        if design.suts[sut].stack == "llamacpp_inprocess":
+            one.inside = one.inside or sut
         else:
-            model.levels.append(one)
+            one.served = one.served or sut
     return models
 
 
-def notes(ledger: Ledger, found: dict[str, Model]) -> list[str]:
-    """Levels that are one under two names, and models without a baseline."""
-    said = [
-        f"`{model.name}` has no baseline here: its levels are compared with nothing."
-        for model in found.values()
-        if model.baseline is None
-    ]
+def enter_missing(ledger: Ledger, model: Model, design: Design) -> None:
+    """Enter what the tree rests on and was not measured, without a value and with the reason."""
+    there = {one.level for one in model.every}
+    for name in required(model.name):
+        if name in ledger.findings:
+            continue
+        level = name.removeprefix(f"{model.name}.").partition(".")[0]
+        unseen = level in LEVELS and level not in there
+        reason = f"{level.upper()} was not measured here" if unseen else "its file was not read"
+        if not unseen and name.endswith(".difference"):
+            reason = "the baseline was not measured here"
+        wanted = [sut for sut, label in _labels(design).items() if label == (model.name, level)]
+        ledger.add(
+            name,
+            f"not measured: {name}",
+            None,
+            n=0,
+            where={"sut": wanted if unseen else [sut for one in model.every for sut in one.suts]},
+            estimator="none: there is nothing to estimate it from",
+            reason=reason,
+        )
+
+
+def notes(ledger: Ledger, found: dict[str, Model], design: Design) -> list[str]:
+    """What a reader of the tables would miss: levels and SUTs that are not in them, and why."""
+    said = []
     for model in found.values():
+        if model.baseline is None:
+            said.append(
+                f"`{model.name}` has no baseline here: its levels have nothing beside them."
+            )
+        there = [one.level for one in model.levels]
+        if lost := [level for level in LEVELS[1:] if level not in there]:
+            said.append(f"`{model.name}` has levels without measurements: `{', '.join(lost)}`.")
         for one in model.levels:
             name = f"{one.name}.coincides"
-            same = ledger.findings[name].value if name in ledger.findings else None
-            if same:
+            if name in ledger.findings:
+                same = ledger.findings[name].value
                 said.append(f"`{one.name}` has the same type in every tensor as `{same}`.")
-    lost = [
-        level for model in found.values() for level in LEVELS[1:] if level not in _made(model)
-    ]
-    if lost:
-        said.append(f"Levels without measurements here: `{', '.join(dict.fromkeys(lost))}`.")
+    counted = {sut for model in found.values() for one in model.every for sut in one.suts}
+    for sut in sorted(set(ledger.observations["sut"]) - counted):
+        label = design.suts[sut].label if sut in design.suts else ""
+        said.append(
+            f"`{sut}` is in no table: `{label}` is another SUT's label, or no `model.level`."
+        )
     return said
 
 
-def _made(model: Model) -> set[str]:
-    return {one.level for one in model.levels}
-
-
-def rows(ledger: Ledger, where: Where) -> pd.DataFrame:
-    """The rows of valid cells that `where` selects."""
-    return entries.selected(ledger, where)
+def _labels(design: Design) -> dict[str, tuple[str, str]]:
+    """SUT -> (model, level), of those whose label (or name) is `<model>.<level>`."""
+    parts = {name: (sut.label or name).rpartition(".") for name, sut in design.suts.items()}
+    return {
+        name: (model, level.lower()) for name, (model, _, level) in parts.items() if model and level
+    }

@@ -28,11 +28,11 @@ def _file(ledger: Ledger, model, one, row: pd.Series, where: Where, kinds: dict[
     same = kinds.setdefault(row["types_sha256"], one.name)
     facts = [
         (names.bits_name(one.model, one.level), "bits per weight", row["bits_per_weight"], "bits"),
-        (names.bytes_name(one.model, one.level), "size of the file", row["file_bytes"], "bytes"),
+        (names.bytes_name(one.model, one.level), "size of the file", row["file_bytes"], "B"),
         (f"{one.name}.types", "types of the weights, by their share", row["types"], ""),
         (f"{one.name}.fallbacks", "tensors of another type", row["fallback_tensors"], ""),
     ]
-    if one is model.baseline:
+    if names.params_name(model.name) not in ledger.findings:  # the same at every level
         facts.append((names.params_name(model.name), "number of weights", row["weights"], ""))
     if same != one.name:
         facts.append((f"{one.name}.coincides", "level with the same types", same, ""))

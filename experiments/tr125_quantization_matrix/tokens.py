@@ -20,7 +20,8 @@ def enter(ledger: Ledger, model) -> None:  # type: ignore[no-untyped-def]
         if one.inside and len(rows):
             entries.enter_texts(ledger, one.name, rows, where)
             if "kl" in rows:
-                apart[one.level] = (rows["kl"] / rows["tokens"]).set_axis(rows["item"])
+                texts = pd.MultiIndex.from_frame(rows[["task", "item"]])
+                apart[one.level] = (rows["kl"] / rows["tokens"]).set_axis(texts)
     _cliff(ledger, model, apart)
 
 
@@ -29,6 +30,8 @@ def _cliff(ledger: Ledger, model, apart: dict[str, pd.Series]) -> None:  # type:
         return
     first, second, third = (apart[level].astype(float) for level in STEPS)
     growth = ((third - second) - (second - first)).dropna().to_numpy()
+    if not growth.size:  # no text was read at all three
+        return
     enough = growth.size >= intervals.FEWEST_FOR_BCA
     seen = intervals.bca(growth) if enough else intervals.mean_of_blocks(growth)
     suts = [one.inside for one in model.levels if one.level in STEPS]

@@ -71,6 +71,11 @@ def tier_name(model: str, level: str, benchmark: str) -> str:
     return f"{level_name(model, level)}.{benchmark}.tier"
 
 
+def compatible_name(model: str, level: str) -> str:
+    """ "pass", "fail" or "undecided": no more than `tiers.PASS` lost on every benchmark."""
+    return f"{level_name(model, level)}.compatible"
+
+
 def bits_name(model: str, level: str) -> str:
     """Bits per weight of all tensors, from their true types."""
     return f"{level_name(model, level)}.bits_per_weight"
@@ -127,6 +132,14 @@ def benchmarks(findings: Findings, model: str, level: str) -> list[str]:
     return [name for name in names if name != WORST]
 
 
+def levels(findings: Findings, model: str) -> list[str]:
+    """The levels but the baseline: those of `LEVELS`, then others that have a difference."""
+    start, end = f"{model}.", f".{WORST}.difference"
+    there = [n[len(start) : -len(end)] for n in findings if n.startswith(start) and n.endswith(end)]
+    others = [level for level in there if level not in LEVELS and "." not in level]
+    return [*LEVELS[1:], *others]
+
+
 def ends(finding: Finding | None) -> tiers.Ends | None:
     """The interval of a finding; None where the finding, its value or its interval is missing."""
     if finding is None or finding.value is None or finding.interval is None:
@@ -136,7 +149,7 @@ def ends(finding: Finding | None) -> tiers.Ends | None:
 
 def compatibility(findings: Findings) -> dict[tuple[str, str], tiers.Cell]:
     """The compatibility matrix of every model and level but the baseline."""
-    keys = [(model, level) for model in models(findings) for level in LEVELS if level != BASELINE]
+    keys = [(model, level) for model in models(findings) for level in levels(findings, model)]
     return tiers.compatibility(
         {
             key: {
