@@ -236,8 +236,8 @@ class Design(_Section):
         }
         content["depth"] = self.plan(depth).model_dump(mode="json", exclude={"blocks"})
         for suts in content["depth"].get("only", {}).values():
-            # a SUT that someone adds is nothing to the others
-            suts[:] = [name for name in suts if self.suts[name].like is None]
+            # a SUT that someone adds is nothing to the others, but its phases are its own
+            suts[:] = [name for name in suts if name == sut or self.suts[name].like is None]
         return digests.of_data(content)
 
     def plan(self, depth: Depth) -> DepthPlan:
@@ -321,20 +321,21 @@ def _add(content: dict[str, Any], suts: dict[str, Any], path: Path) -> None:
     """Put the SUTs of a configuration beside those of a design, `like` one of them if they say."""
     known = content.get("suts", {})
     content["suts"] = {**known, **suts}
+    plans = content.get("depths", {}).values()
+    everywhere = all(set(plan.get("phases", ())) <= set(plan.get("only") or ()) for plan in plans)
+    # an alias in the file is one list for several phases, or depths
+    lists = {id(those): those for plan in plans for those in (plan.get("only") or {}).values()}
     for name, sut in suts.items():
         like = sut.get("like")
-        if like is None:
-            continue
-        if like not in known:
+        if like is None and name not in known and everywhere:
+            raise UserError(
+                f"suts.{name}: like: is missing; each phase of {path} has its own SUTs: "
+                f"name the one whose phases this one is measured in: {', '.join(known)}"
+            )
+        if like is not None and like not in known:
             raise UserError(
                 f"suts.{name}: like: {path} has no SUT {like!r}; it has: {', '.join(known)}"
             )
-        # an alias in the file is one list for several phases, or depths
-        lists = {
-            id(those): those
-            for plan in content.get("depths", {}).values()
-            for those in (plan.get("only") or {}).values()
-        }
         for those in lists.values():
             if like in those:
                 those.append(name)

@@ -1,4 +1,5 @@
 import copy
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import yaml
 
 from inferometer import design
 from inferometer.errors import UserError
+from inferometer.stages.repository import opened
+from inferometer.stages.selection import Selection
 
 ROOT = Path(__file__).parents[2]
 TR129 = ROOT / "experiments" / "tr129_agent_scaling"
@@ -170,3 +173,106 @@ def test_a_depth_that_is_not_declared_is_named(tmp_path):
     loaded = changed(lambda c: c["depths"].pop("full"), tmp_path)
     with pytest.raises(UserError, match="depth 'full' is not declared; declared: quick, standard"):
         loaded.plan("full")
+
+
+TR125 = ROOT / "experiments" / "tr125_quantization_matrix"
+SERVED, INSIDE = "smollm2-135m-q4-k-m", "smollm2-135m-q4-k-m-inside"
+MINE = {"stack": "llamacpp", "artifact": "mine", "label": "smollm2-135m.q4_0"}
+
+
+def test_phases_of_items_are_measured_once():
+    loaded = design.load(TR125)
+    assert {cell.phase for cell in loaded.cells("standard", SERVED, 0)} == {
+        *("answers", "letters", "speed"),
+    }
+    assert {cell.phase for cell in loaded.cells("standard", SERVED, 1)} == {"speed"}
+    order = loaded.session_order("standard", [SERVED, INSIDE])
+    assert order.count((INSIDE, 0)) == 1
+    assert [sut for sut, block in order if block] == [SERVED] * 6
+
+
+def test_a_phase_to_measure_once_must_be_one(tmp_path):
+    with pytest.raises(UserError, match=r"depths\.quick\.once: no phase 'answers'"):
+        changed(lambda c: c["depths"]["quick"].update(once=["answers"]), tmp_path)
+
+
+def test_what_is_measured_once_decides_a_measurement(tmp_path):
+    once = changed(lambda c: c["depths"]["quick"].update(once=["think"]), tmp_path)
+    serial = "llamacpp-serial"
+    before = design.load(TR129).measurement_digest(serial, "quick")
+    assert once.measurement_digest(serial, "quick") != before
+
+
+def test_an_added_sut_is_measured_in_the_phases_of_the_one_it_is_like():
+    loaded = design.load(TR125, {"mine": {**MINE, "like": SERVED}})
+    for depth in loaded.depths:
+        assert loaded.cells(depth, "mine") == loaded.cells(depth, SERVED)
+    assert ("mine", 0) in loaded.session_order("standard", loaded.selected_suts([]))
+
+
+def test_an_added_sut_is_nothing_to_the_others():
+    plain = design.load(TR125)
+    added = design.load(TR125, {"mine": {**MINE, "like": SERVED}})
+    for depth in plain.depths:
+        for sut in plain.suts:
+            assert added.cell_order(depth, sut, 0) == plain.cell_order(depth, sut, 0)
+            assert added.measurement_digest(sut, depth) == plain.measurement_digest(sut, depth)
+
+
+def test_other_phases_of_an_added_sut_are_other_measurements():
+    one, other = (design.load(TR125, {"mine": {**MINE, "like": x}}) for x in (SERVED, INSIDE))
+    assert one.measurement_digest("mine", "quick") != other.measurement_digest("mine", "quick")
+    same = design.load(TR125, {"mine": {**MINE, "like": "smollm2-135m-q8-0"}})
+    assert one.measurement_digest("mine", "quick") == same.measurement_digest("mine", "quick")
+
+
+def test_an_added_sut_without_phases_is_refused():
+    with pytest.raises(UserError, match=r"suts\.mine: like: .* has no SUT 'q4'; it has: smollm2"):
+        design.load(TR125, {"mine": {**MINE, "like": "q4"}})
+    with pytest.raises(UserError, match=r"suts\.mine: like: is missing"):
+        design.load(TR125, {"mine": MINE})
+    free = design.load(TR129, {"mine": MINE})  # its phases are for every SUT
+    assert free.cells("quick", "mine") == free.cells("quick", "llamacpp-serial")
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    for name in ("config", "envs", "experiments/tr125_quantization_matrix"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    items = tmp_path / "experiments/tr124_quality_baseline/items"
+    shutil.copytree(ROOT / items.relative_to(tmp_path), items)
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "mmlu_1.jsonl").write_text('{"id": "ice"}\n')
+    return tmp_path
+
+
+def measured_by(root: Path, **config) -> str:
+    return Selection(opened(root, config), "some-machine").measured_by("tr125", SERVED)
+
+
+def test_changed_items_are_measured_again(checkout):
+    plain = measured_by(checkout)
+    assert measured_by(checkout) == plain
+    (checkout / "experiments/tr124_quality_baseline/items/notes.txt").write_text("no items")
+    assert measured_by(checkout) == plain
+    qa = checkout / "experiments/tr124_quality_baseline/items/qa.jsonl"
+    qa.write_text(qa.read_text().replace("a", "b", 1))
+    assert measured_by(checkout) != plain
+
+
+def test_another_folder_of_benchmarks_is_measured_again(checkout):
+    folder = {"data_dir": str(checkout / "data")}
+    plain, with_data = measured_by(checkout), measured_by(checkout, quality=folder)
+    assert with_data != plain
+    moved = checkout / "moved"
+    shutil.copytree(checkout / "data", moved)  # the same items elsewhere are the same
+    assert measured_by(checkout, quality={"data_dir": str(moved)}) == with_data
+    (checkout / "data" / "mmlu_1.jsonl").write_text('{"id": "snow"}\n')
+    assert measured_by(checkout, quality=folder) != with_data
+
+
+def test_an_added_sut_has_no_other_measured_again(checkout):
+    suts = {"mine": {**MINE, "artifact": "smollm2-135m-q8_0", "like": SERVED}}
+    added = measured_by(checkout, experiments={"tr125": {"suts": suts}})
+    assert added == measured_by(checkout)
