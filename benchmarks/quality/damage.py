@@ -18,6 +18,9 @@ from llamacpp_worker import Model
 from log_probs import LogProbs
 
 DAMAGED = "ffn_down.weight"
+FLOATS = (np.float16, np.float32)
+LEAST, MOST = 1e-3, 3.0
+"""Noise over the spread of the weights: between these it is looked for."""
 STEPS = 14
 
 
@@ -26,25 +29,36 @@ def main() -> None:
     job = json.loads(sys.argv[1])
     source, target = Path(job["source"]), Path(job["target"])
     before = perplexity(source, job)
-    low, high = math.log(1e-4), math.log(3.0)
+    low, high = math.log(LEAST), math.log(MOST)
     for _ in range(STEPS):
         middle = (low + high) / 2
-        damage(source, target, math.exp(middle))
+        changed = damage(source, target, math.exp(middle))
         factor = perplexity(target, job) / before
         if abs(factor / job["factor"] - 1) < job["tolerance"]:
             break
         low, high = (middle, high) if factor < job["factor"] else (low, middle)
-    print(json.dumps({"noise_over_spread": math.exp(middle), "perplexity_factor": factor}))
+    else:
+        sys.exit(f"no noise raises the perplexity by {job['factor']}: {factor:.4g} is the nearest")
+    said = {"noise_over_spread": math.exp(middle), "perplexity_factor": factor}
+    print(json.dumps(said | {"perplexity": before, "tensors": changed}))
 
 
-def damage(source: Path, target: Path, scale: float) -> None:
-    """Copy and add noise of `scale` times each damaged matrix' standard deviation."""
-    shutil.copy2(source, target)
+def damage(source: Path, target: Path, scale: float) -> int:
+    """Copy and add noise of `scale` times each damaged matrix' standard deviation.
+
+    Returns how many matrices were changed; stops the program where they are not plain floats.
+    """
+    shutil.copyfile(source, target)
     rng = np.random.default_rng(0)
+    changed = 0
     for tensor in gguf.GGUFReader(target, "r+").tensors:
         if tensor.name.endswith(DAMAGED):
+            if tensor.data.dtype not in FLOATS:
+                sys.exit(f"{source}: {tensor.name} is {tensor.tensor_type.name}, no plain floats")
             data = tensor.data.astype(np.float32)
             tensor.data[:] = data + rng.normal(0, scale * data.std(), data.shape)
+            changed += 1
+    return changed
 
 
 def perplexity(path: Path, job: dict) -> float:
