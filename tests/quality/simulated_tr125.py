@@ -25,7 +25,7 @@ def finding(name, value, ends=None, unit="", reason=None):
     )
 
 
-LOSSES = {  # level -> interval of the difference on mmlu and on arc, in pp
+LOSSES = {  # level -> interval of the difference on mmlu and on arc_challenge, in pp
     "q8_0": ((-1.0, 1.0), (-1.5, 0.5)),
     "q6_k": ((-1.0, 1.0), (-1.5, 0.5)),
     "q4_k_m": ((-4.5, -3.2), (-4.0, -1.0)),
@@ -40,7 +40,7 @@ def tr125(model="tiny", params=134_515_008, losses=None, composite=None):
     found = [finding(q.params_name(model), params)]
     for level, (mmlu, arc) in {**LOSSES, **(losses or {})}.items():
         worst = (min(mmlu[0], arc[0]), min(mmlu[1], arc[1]))
-        for name, ends in (("mmlu", mmlu), ("arc", arc), (q.WORST, worst)):
+        for name, ends in (("mmlu", mmlu), ("arc_challenge", arc), (q.WORST, worst)):
             middle = (ends[0] + ends[1]) / 2
             found.append(finding(q.difference_name(model, level, name), middle, ends, "pp"))
         found.append(finding(q.bits_name(model, level), 8.5))
@@ -48,7 +48,7 @@ def tr125(model="tiny", params=134_515_008, losses=None, composite=None):
     for level, ends in {**COMPOSITE, **(composite or {})}.items():
         name = q.score_name(q.level_name(model, level), "composite")
         found.append(finding(name, sum(ends) / 2 if ends else None, ends))
-    for metric, ends in {"mmlu": (0.41, 0.5), "arc": (0.30, 0.36)}.items():
+    for metric, ends in {"mmlu": (0.41, 0.5), "arc_challenge": (0.30, 0.36)}.items():
         name = q.score_name(q.level_name(model, "q4_k_m"), metric)
         found.append(finding(name, sum(ends) / 2, ends))
     return {one.id: one for one in found}

@@ -68,7 +68,7 @@ def test_the_tree_names_its_findings_and_is_drawn():
 def test_models_with_dots_keep_their_names():
     findings = {**tr125("qwen2.5-0.5b"), **tr125("tiny")}
     assert q.models(findings) == ["qwen2.5-0.5b", "tiny"]
-    assert q.benchmarks(findings, "qwen2.5-0.5b", "q8_0") == ["mmlu", "arc"]
+    assert q.benchmarks(findings, "qwen2.5-0.5b", "q8_0") == ["mmlu", "arc_challenge"]
     cells = q.compatibility(findings)
     assert cells["qwen2.5-0.5b", "q4_k_m"].outcome == "pass"
     assert cells["tiny", "q2_k"].outcome == "fail"
@@ -158,7 +158,7 @@ def test_gate_tells_pass_fail_and_undecided_by_its_status(committed, capsys):
     assert gate(committed, "--application", "chatbot", *sut, "--json") == 3
     found = json.loads(capsys.readouterr().out.partition("=> fail\n{")[2].join(["{", ""]))
     outcomes = {row["metric"]: row["outcome"] for row in found["metrics"]}
-    assert outcomes == {"composite": "pass", "mmlu": "pass", "arc": "undecided"}
+    assert outcomes == {"composite": "pass", "mmlu": "pass", "arc_challenge": "undecided"}
     assert found["metrics"][0]["finding"]["finding"] == "tr125.tiny.q4_k_m.composite.score"
 
 

@@ -47,10 +47,10 @@ def test_the_worst_takes_the_least_ends():
 def test_compatibility_passes_fails_or_says_what_is_open():
     matrix = compatibility(
         {
-            ("m", "q8_0"): {"mmlu": (-2.0, 1.0), "arc": (-4.0, 1.0)},
-            ("m", "q4_k_m"): {"mmlu": (-2.0, 1.0), "arc": (-6.0, 1.0)},
-            ("m", "q3_k_s"): {"mmlu": None, "arc": (-2.0, 0.0)},
-            ("m", "q2_k"): {"mmlu": (-20.0, -12.0), "arc": (-6.0, 1.0)},
+            ("m", "q8_0"): {"mmlu": (-2.0, 1.0), "arc_challenge": (-4.0, 1.0)},
+            ("m", "q4_k_m"): {"mmlu": (-2.0, 1.0), "arc_challenge": (-6.0, 1.0)},
+            ("m", "q3_k_s"): {"mmlu": None, "arc_challenge": (-2.0, 0.0)},
+            ("m", "q2_k"): {"mmlu": (-20.0, -12.0), "arc_challenge": (-6.0, 1.0)},
             ("m", "q6_k"): {},
         }
     )
@@ -60,7 +60,7 @@ def test_compatibility_passes_fails_or_says_what_is_open():
         **{"q2_k": "fail", "q6_k": "undecided"},
     }
     reasons = {level: cell.reason for (_, level), cell in matrix.items()}
-    assert reasons["q4_k_m"] == "the interval crosses -5 pp: arc"
+    assert reasons["q4_k_m"] == "the interval crosses -5 pp: arc_challenge"
     assert reasons["q3_k_s"] == "no interval: mmlu"
     assert reasons["q6_k"] == "no findings"
 
