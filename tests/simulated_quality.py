@@ -1,4 +1,4 @@
-"""Records of quality sessions with known truths; they stand in for real answers of real runtimes."""
+"""Records of quality sessions with known truths; a stand-in for real answers."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,6 @@ METRICS = {
     "qa": ("exact_match", "token_f1"),
     "classification": ("accuracy",),
 }
-
 
 
 @dataclass(frozen=True)
@@ -147,5 +146,3 @@ def session(truth: Truth, cells: list[Cell], block: int, items: int = ITEMS) -> 
             window = {"window_start_s": 0.0, "window_end_s": 64 / truth.rate}
         lines.append(cell_line(index, cell, **window))
     return lines
-
-

@@ -7,14 +7,16 @@ from inferometer.experiments import Experiment
 
 def analyse(ledger: Ledger, experiment: Experiment, depth: str) -> Analysis:
     """Estimate everything the report says, judge the hypotheses, draw the figures."""
-    names = ("table", "scored", "runtimes", "sampling", "cost", "verdicts", "draw")
-    table, scored, runtimes, sampling, cost, verdicts, draw = map(experiment.step, names)
+    names = ("table", "scored", "runtimes", "sampling", "cost", "verdicts", "draw", "alike")
+    table, scored, runtimes, sampling, cost, verdicts, draw, alike = map(experiment.step, names)
     design = experiment.design
     margin = design.hypotheses["equal_composite"].margin
     points = design.hypotheses["equal_mmlu"].margin
     suts = table.suts(ledger.observations, design)
     scored.enter(ledger, table, suts)
     compared = runtimes.enter(ledger, table, suts, margin, points)
+    if depth != "quick":
+        alike.enter(ledger, compared)
     noise = sampling.enter(ledger, table, suts, margin)
     costs = cost.enter(ledger, experiment, suts)
     return Analysis(
@@ -23,5 +25,5 @@ def analyse(ledger: Ledger, experiment: Experiment, depth: str) -> Analysis:
         else [],
         figures=draw.figures(ledger, suts, noise, costs),
         validity=validity.of_sessions(ledger, {"kind": "request"}),
-        notes=[*scored.notes(ledger, table), *costs.notes],
+        notes=[*scored.notes(ledger), *costs.notes],
     )

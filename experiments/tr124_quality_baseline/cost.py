@@ -3,11 +3,13 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+import pandas as pd
 
 from inferometer.analysis import Ledger
 from inferometer.economics import money, prices
 from inferometer.experiments import Experiment
 from inferometer.load import summary
+from inferometer.quality import entries
 from inferometer.quantization import score_name
 from inferometer.scaling import enter_mean
 from inferometer.stats import intervals, pareto
@@ -41,21 +43,19 @@ def enter(ledger: Ledger, experiment: Experiment, suts) -> Costs:  # type: ignor
         no_interval="a listed figure, not an estimate",
         notes=f"of {tier.date}; {tier.source}; for {tier.hardware}",
     )
-    costs.notes.append(f"Costs are at [[price]], the lowest rent in `{prices.PRICES_FILE}`.")
-    requests = ledger.observations[ledger.observations["kind"] == "request"]
-    if requests.empty:
-        return costs
-    cells = summary.cells(
-        requests.assign(
-            cell_valid=requests["cell_valid"].astype(bool), agents=requests["agents"].astype(int)
-        ),
-        ["agents"],
+    costs.notes.append(
+        f"Costs are the measured machine's speed at [[price]], the lowest rent in "
+        f"`{prices.PRICES_FILE}`, which is that of `{tier.hardware}`."
     )
+    cells = _cells(ledger)
+    if cells.empty:
+        return costs
     most = int(cells["agents"].max())
     for sut in [sut for sut in suts if sut in set(cells["sut"])]:
         own = cells[(cells["sut"] == sut) & (cells["agents"] == most)]
         values = own.set_index("block")["throughput"].dropna()
         where = {"kind": "request", "sut": sut, "phase": "speed", "agents": most}
+        where["cell_valid"] = True
         title = f"total throughput of {sut} at N = {most}"
         enter_mean(ledger, f"{sut}.throughput.n{most}", title, values, "tokens/s", where)
         _cost(ledger, sut, values.to_numpy(float), tier, costs.unit, where)
@@ -63,6 +63,17 @@ def enter(ledger: Ledger, experiment: Experiment, suts) -> Costs:  # type: ignor
             costs.labels[sut] = suts[sut].label
     _frontier(ledger, costs)
     return costs
+
+
+def _cells(ledger: Ledger) -> pd.DataFrame:
+    """One row a valid cell of the closed loop, with its throughput."""
+    rows = entries.selected(ledger, {"kind": "request", "cell_valid": True})
+    if rows.empty:
+        return rows
+    typed = rows.assign(
+        cell_valid=True, agents=rows["agents"].astype(int), in_window=rows["in_window"].astype(bool)
+    )
+    return summary.cells(typed, ["agents"])
 
 
 def _cost(ledger: Ledger, sut: str, rates: np.ndarray, tier, unit: str, where) -> None:  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""TR124 asks every item of each runtime, once; speed and log-probabilities are cells of their own."""
+"""TR124 asks every item of each runtime, once; speed and log-probabilities apart."""
 
 from inferometer.quality.cells import measure, prepare, warm_up
 from inferometer.quality.measuring import QualityEffort as Effort

@@ -1,30 +1,61 @@
 """TR124: two runtimes, two repetitions, one question or eight at a time: what changes?"""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pandas as pd
 
-from inferometer.analysis import Ledger
+from inferometer.analysis import Ledger, Where
 from inferometer.quality import entries
-from inferometer.quality.paired import PairedAccuracy, PairedScores
+from inferometer.quality.paired import ItemScore, PairedAccuracy, PairedScores
 
 OTHER = "transformers"
+NOT_TESTED = 1.0
+"""Margin that the comparison of a metric asks for which is estimated, but tested nowhere."""
 
 
 @dataclass
 class Compared:
-    """The tests behind the findings, by the finding's name."""
+    """The tests behind the findings, and the declared margins of those that have one, by name."""
 
+    margin: float
+    points: float
     tests: dict[str, PairedAccuracy | PairedScores] = field(default_factory=dict)
+    margins: dict[str, float] = field(default_factory=dict)
+
+    def difference(
+        self,
+        ledger: Ledger,
+        name: str,
+        title: str,
+        sides: tuple[list[ItemScore], list[ItemScore]],
+        where: Where,
+        metric: str,
+    ) -> None:
+        """Enter the first side minus the second; nothing where no item has a score on both."""
+        known = [{one.item for one in side if _counts(one, metric)} for side in sides]
+        if not known[0] & known[1]:
+            return
+        zero_one = metric in entries.ZERO_ONE
+        if entries.composed(metric) or metric == "composite":
+            self.margins[name] = self.points if zero_one else self.margin
+        shared = {"margin": self.margins.get(name, NOT_TESTED), "zero_one": zero_one}
+        self.tests[name] = entries.enter_difference(ledger, name, title, *sides, where, **shared)
+
+
+def _counts(one: ItemScore, metric: str) -> bool:
+    wrong = metric in entries.ZERO_ONE and one.status in ("invalid", "empty")
+    return one.value is not None or wrong
 
 
 def enter(ledger: Ledger, table, suts, margin: float, points: float) -> Compared:  # type: ignore[no-untyped-def]
     """Enter differences from the reference runtime, and shares of equal answers."""
-    compared = Compared()
+    compared = Compared(margin, points)
     asked = table.having(suts, "answers")
     for sut in asked:
         if sut != table.REFERENCE and table.REFERENCE in asked:
-            _scores(ledger, table, sut, margin, points, compared)
+            _scores(ledger, table, sut, compared)
+            _letters(ledger, table, suts, sut, compared)
             _texts(
                 ledger,
                 f"{sut}.runtime.same_text",
@@ -32,96 +63,98 @@ def enter(ledger: Ledger, table, suts, margin: float, points: float) -> Compared
                 table.answers([sut, table.REFERENCE], table.ALONE, 1),
                 lambda rows, sut=sut: rows["sut"] == sut,
             )
-        for batch in (table.ALONE, table.TOGETHER):
-            _texts(
-                ledger,
-                f"{sut}.repeat.batch{batch}.same_text",
-                f"items that {sut} answers the same twice, {batch} at a time",
-                table.answers(sut, batch, [1, 2]),
-                lambda rows: rows["repetition"] == 1,
-            )
-        _texts(
-            ledger,
-            f"{sut}.batch.same_text",
-            f"items that {sut} answers in a batch of {table.TOGETHER} as it does alone",
-            table.answers(sut, [table.ALONE, table.TOGETHER], 1),
-            lambda rows, alone=table.ALONE: rows["batch"] == alone,
-        )
-    _below(ledger, table, suts, points, compared)
+        _repeats(ledger, table, sut)
+    _below(ledger, table, suts, compared)
     return compared
 
 
-def _scores(  # type: ignore[no-untyped-def]
-    ledger: Ledger, table, sut: str, margin: float, points: float, compared: Compared
-) -> None:
+def _repeats(ledger: Ledger, table, sut: str) -> None:  # type: ignore[no-untyped-def]
+    """The same SUT twice, and alone against in a batch."""
+    for batch in (table.ALONE, table.TOGETHER):
+        _texts(
+            ledger,
+            f"{sut}.repeat.batch{batch}.same_text",
+            f"items that {sut} answers the same twice, {batch} at a time",
+            table.answers(sut, batch, [1, 2]),
+            lambda rows: rows["repetition"] == 1,
+        )
+    _texts(
+        ledger,
+        f"{sut}.batch.same_text",
+        f"items that {sut} answers in a batch of {table.TOGETHER} as it does alone",
+        table.answers(sut, [table.ALONE, table.TOGETHER], 1),
+        lambda rows: rows["batch"] == table.ALONE,
+    )
+
+
+def _scores(ledger: Ledger, table, sut: str, compared: Compared) -> None:  # type: ignore[no-untyped-def]
     """Every metric and the composite, on the same items."""
     pair = [sut, table.REFERENCE]
-    rows = entries.selected(ledger, table.first(pair))
-    sides = [rows[rows["sut"] == one] for one in pair]
-    for metric in table.metrics(rows):
-        zero_one = metric in entries.ZERO_ONE
-        found = [entries.scores(side[side["metric"] == metric]) for side in sides]
-        if any(all(one.value is None for one in side) for side in found):
-            continue  # the metric could not be had; a note says why
-        name = _difference(sut, metric)
-        compared.tests[name] = entries.enter_difference(
-            ledger,
-            name,
-            f"{metric}, {sut} minus {table.REFERENCE}",
-            *found,
-            table.first(pair) | {"metric": metric},
-            margin=points if zero_one else margin,
-            zero_one=zero_one,
-        )
+    where = table.first(pair)
+    one, two = _sides(entries.selected(ledger, where), pair)
+    composites = (entries.composite(one), entries.composite(two))
+    title = f"composite, {sut} minus {table.REFERENCE}"
     name = _difference(sut, "composite")
-    compared.tests[name] = entries.enter_difference(
-        ledger,
-        name,
-        f"composite, {sut} minus {table.REFERENCE}",
-        *(entries.composite(side) for side in sides),
-        table.first(pair),
-        margin=margin,
-        zero_one=False,
-    )
+    compared.difference(ledger, name, title, composites, where, "composite")
+    for metric in table.metrics(one):
+        sides = tuple(entries.scores(side[side["metric"] == metric]) for side in (one, two))
+        title = f"{metric}, {sut} minus {table.REFERENCE}"
+        about = where | {"metric": metric}
+        compared.difference(ledger, _difference(sut, metric), title, sides, about, metric)  # type: ignore[arg-type]
+
+
+def _letters(ledger: Ledger, table, suts, sut: str, compared: Compared) -> None:  # type: ignore[no-untyped-def]
+    """Right letters on the public benchmarks, on the same items."""
+    pair = [sut, table.REFERENCE]
+    for benchmark in table.benchmarks(ledger.observations):
+        where = table.scores(pair, "letters", benchmark=benchmark, metric="accuracy")
+        one, two = _sides(entries.selected(ledger, where), pair)
+        name = _difference(sut, f"{benchmark}-letters")
+        title = f"right letters on {benchmark}, {sut} minus {table.REFERENCE}"
+        sides = (entries.scores(one), entries.scores(two))
+        compared.difference(ledger, name, title, sides, where, "accuracy")
+
+
+def _sides(rows: pd.DataFrame, pair: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return rows[rows["sut"] == pair[0]], rows[rows["sut"] == pair[1]]
 
 
 def _difference(sut: str, metric: str) -> str:
     return f"{sut}.runtime.{metric.replace(':', '-')}.difference"
 
 
-def _texts(ledger: Ledger, name: str, title: str, where, on_one_side) -> None:  # type: ignore[no-untyped-def]
+def _texts(
+    ledger: Ledger,
+    name: str,
+    title: str,
+    where: Where,
+    on_one_side: Callable[[pd.DataFrame], pd.Series],
+) -> None:
     """The share of items with one and the same text on both sides; an empty one is a text."""
     rows = entries.selected(ledger, where)
-    chosen = on_one_side(rows).astype(bool) if len(rows) else pd.Series(dtype=bool)
+    chosen = on_one_side(rows).astype(bool)
     keys = ["task", "item"]
-    one, two = (
-        rows[mask].set_index(keys)["text"].dropna() if len(rows) else pd.Series(dtype=str)
-        for mask in (chosen, ~chosen)
-    )
+    one, two = (rows[mask].set_index(keys)["text"].dropna() for mask in (chosen, ~chosen))
     both = one.index.intersection(two.index)
     held = int((one.loc[both] == two.loc[both]).sum())
+    lost = len(rows[keys].drop_duplicates()) - len(both)
+    said = f"{lost} items not answered on both sides, left out" if lost else None
     reason = "not answered on both sides"
-    entries.enter_share(ledger, name, title, held, len(both), where, reason=reason)
+    entries.enter_share(ledger, name, title, held, len(both), where, reason=reason, notes=said)
 
 
-def _below(ledger: Ledger, table, suts, points: float, compared: Compared) -> None:  # type: ignore[no-untyped-def]
+def _below(ledger: Ledger, table, suts, compared: Compared) -> None:  # type: ignore[no-untyped-def]
     """Accuracies by log-probability, and every token of a text."""
-    one, two = (name + table.INSIDE for name in (OTHER, table.REFERENCE))
-    if {one, two} <= set(table.having(suts, "choices")):
+    pair = [name + table.INSIDE for name in (OTHER, table.REFERENCE)]
+    if set(pair) <= set(table.having(suts, "choices")):
         for benchmark in table.benchmarks(ledger.observations):
-            where = table.scores([one, two], "choices", benchmark=benchmark)
-            for metric, zero_one in (("accuracy", True), ("right_log_prob", False)):
-                rows = entries.selected(ledger, where | {"metric": metric})
+            where = table.scores(pair, "choices", benchmark=benchmark)
+            for metric in ("accuracy", "accuracy_by_length", "right_log_prob"):
+                about = where | {"metric": metric}
+                sides = [entries.scores(s) for s in _sides(entries.selected(ledger, about), pair)]
                 name = f"inside.{benchmark}.{metric}.difference"
-                compared.tests[name] = entries.enter_difference(
-                    ledger,
-                    name,
-                    f"{metric} on {benchmark}, {one} minus {two}",
-                    *(entries.scores(rows[rows["sut"] == sut]) for sut in (one, two)),
-                    where | {"metric": metric},
-                    margin=points if zero_one else 0.01,
-                    zero_one=zero_one,
-                )
+                title = f"{metric} on {benchmark}, {pair[0]} minus {pair[1]}"
+                compared.difference(ledger, name, title, tuple(sides), about, metric)  # type: ignore[arg-type]
     for sut in table.having(suts, "texts"):
         where = {"kind": "text", "sut": sut, "cell_valid": True}
         entries.enter_texts(ledger, sut, entries.selected(ledger, where), where)

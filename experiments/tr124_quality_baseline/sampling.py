@@ -10,7 +10,7 @@ COMPOSITE = "composite"
 
 
 def enter(ledger: Ledger, table, suts, margin: float) -> dict[str, SamplingNoise]:  # type: ignore[no-untyped-def]
-    """Enter the variance components of every SUT that was sampled; SUT -> those of its composite."""
+    """Enter the variance components of every SUT that was sampled; SUT -> its composite's."""
     found = {}
     for sut in table.having(suts, "sampled"):
         where = table.scores(sut, "sampled")
@@ -32,7 +32,7 @@ def _repeated(rows: pd.DataFrame) -> dict[str, list[float]]:
 
 
 def _components(ledger: Ledger, sut: str, seen: SamplingNoise, where, margin: float) -> None:  # type: ignore[no-untyped-def]
-    shared = {"n": seen.items, "n_of": "items", "where": where, "notes": seen.caution}
+    shared = {"n": seen.items, "n_of": "items", "where": where}
     how = "analysis of variance over items, BCa over items"
     for key, title, value, ci in (
         ("between", "variance between items", seen.between, seen.between_ci),
@@ -47,6 +47,7 @@ def _components(ledger: Ledger, sut: str, seen: SamplingNoise, where, margin: fl
             estimator=how,
             no_interval=seen.reason,
             reason=seen.reason,
+            notes=seen.caution,
             **shared,
         )
     ledger.add(
@@ -58,7 +59,12 @@ def _components(ledger: Ledger, sut: str, seen: SamplingNoise, where, margin: fl
         reason=seen.reason,
         **shared,
     )
+    _repetitions(ledger, sut, seen, margin, shared)
+
+
+def _repetitions(ledger: Ledger, sut: str, seen: SamplingNoise, margin: float, shared) -> None:  # type: ignore[no-untyped-def]
     wanted = variance.repetitions_for(seen, margin)
+    high = wanted.needed_high
     ledger.add(
         f"{sut}.sampling.repetitions",
         f"repetitions at which sampling moves the mean composite by less than {margin:g}",
@@ -66,6 +72,7 @@ def _components(ledger: Ledger, sut: str, seen: SamplingNoise, where, margin: fl
         estimator="the least r with z sqrt(within / (items r)) within the margin",
         no_interval="a count to plan with",
         reason=wanted.reason,
+        notes=f"{high} at the upper end of the variance within items" if high else None,
         **shared,
     )
 

@@ -10,7 +10,7 @@ from inferometer.quality import entries
 from inferometer.quality.tiers import at_least, at_most
 from inferometer.quantization import ends, score_name
 
-ABSENT = "not both sides of the comparison were measured"
+ABSENT = "what it compares has no valid cells on both sides"
 OUTCOMES = {"pass": "supported", "fail": "refuted", "undecided": "inconclusive"}
 SUT, OTHER = "llamacpp", "transformers"
 
@@ -39,11 +39,15 @@ def _same(ledger: Ledger, compared: Any, name: str, hypothesis: Hypothesis) -> J
     seen = ends(ledger.findings[name])
     margin = hypothesis.margin or 0.0
     if shown:
-        why = "is the same for every item" if p is None else f"lies within `{margin:g}` either way"
-        return Judgement("supported", f"[[{name}]] {why}", [name], p)
+        why = f" lies within `{margin:g}` either way"
+        if p is None:
+            why = f": no difference in any of [[{name}|n]], so that there is nothing to test"
+        return Judgement("supported", f"[[{name}]]{why}", [name], p)
     if seen and ((seen[0] or 0.0) > margin or (seen[1] or 0.0) < -margin):
         return Judgement("refuted", f"[[{name}]] lies beyond `{margin:g}`", [name], p)
-    return Judgement("inconclusive", f"[[{name}]] is not shown to lie within `{margin:g}`", [name], p)
+    return Judgement(
+        "inconclusive", f"[[{name}]] is not shown to lie within `{margin:g}`", [name], p
+    )
 
 
 def _bounded(ledger: Ledger, pattern: str, hypothesis: Hypothesis) -> Judgement:
@@ -51,7 +55,9 @@ def _bounded(ledger: Ledger, pattern: str, hypothesis: Hypothesis) -> Judgement:
     name = pattern.format(sut=hypothesis.sut or SUT)
     found = ledger.findings.get(name)
     if found is None or found.value is None:
-        return Judgement("not testable here", found.reason if found and found.reason else ABSENT, [])
+        return Judgement(
+            "not testable here", found.reason if found and found.reason else ABSENT, []
+        )
     if hypothesis.low is not None:
         judged = at_least(ends(found), hypothesis.low)
     else:
@@ -66,6 +72,8 @@ def _all_alike(ledger: Ledger, pattern: str, hypothesis: Hypothesis) -> Judgemen
     name = pattern.format(sut=hypothesis.sut)
     found = ledger.findings.get(name)
     if found is None or found.value is None:
-        return Judgement("not testable here", found.reason if found and found.reason else ABSENT, [])
+        return Judgement(
+            "not testable here", found.reason if found and found.reason else ABSENT, []
+        )
     outcome = "supported" if found.value == 1 else "refuted"
-    return Judgement(outcome, f"[[{name}]] of `{found.n}` items are the same", [name])
+    return Judgement(outcome, f"[[{name}|percent]] of [[{name}|n]] are the same", [name])

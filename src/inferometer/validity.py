@@ -89,6 +89,8 @@ def _requests(ledger: Ledger, where: Where) -> list[ValidityRow]:
     requests = ledger.observations
     for column, value in where.items():
         requests = requests[requests[column] == value]
+    if requests.empty:  # workers alone were measured: there was nothing to send
+        return []
     counts = {
         "requests": ("requests sent in measured cells", len(requests)),
         "failed_requests": ("requests that failed", int((requests["status"] != "ok").sum())),

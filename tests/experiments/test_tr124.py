@@ -20,7 +20,6 @@ SUTS = {
 }
 
 
-
 def found(root: Path, suts: dict[str, Truth], depth: str = "standard") -> FindingsFile:
     """Findings of a repository with TR124 and sealed sessions of these SUTs."""
     placed(root, FOLDER)

@@ -95,7 +95,14 @@ def enter_mean(
     mean = float(values.mean())
     if zero_one:
         rate = proportions.wilson(int(values.sum()), values.size)
-        ledger.add(name, title, mean, ci=(rate.low, rate.high), estimator="share of items, Wilson", **shared)
+        ledger.add(
+            name,
+            title,
+            mean,
+            ci=(rate.low, rate.high),
+            estimator="share of items, Wilson",
+            **shared,
+        )
         return
     enough = values.size >= intervals.FEWEST_FOR_BCA
     seen = intervals.bca(values) if enough else intervals.mean_of_blocks(values)
@@ -182,10 +189,18 @@ def selected(ledger: Ledger, where: Where) -> pd.DataFrame:
 
 
 def enter_share(
-    ledger: Ledger, name: str, title: str, held: int, of: int, where: Where, *, reason: str
+    ledger: Ledger,
+    name: str,
+    title: str,
+    held: int,
+    of: int,
+    where: Where,
+    *,
+    reason: str,
+    notes: str | None = None,
 ) -> None:
     """Enter a share of items with Wilson's interval; `reason` is said where there is none."""
-    shared: dict[str, Any] = {"n": of, "n_of": N_OF, "where": where}
+    shared: dict[str, Any] = {"n": of, "n_of": N_OF, "where": where, "notes": notes}
     shared["estimator"] = "share of items, Wilson"
     if not of:
         ledger.add(name, title, None, reason=reason, **shared)
@@ -199,39 +214,55 @@ def enter_texts(ledger: Ledger, prefix: str, rows: pd.DataFrame, where: Where) -
 
     `<prefix>.perplexity`; and against its reference `.perplexity_ratio` (exp of the mean over texts
     of the difference in negative log-likelihood per token), `.kl` (mean over texts, nats a token)
-    and `.same_top` (share of tokens with the same most likely one). Texts are the units.
+    and `.same_top` (share of tokens with the same most likely one). Texts are the units; those
+    without a value are left out, and what no text has is not entered.
     """
     tokens = rows["tokens"].astype(float)
-    own = rows["nll"].astype(float) / tokens
-    _enter_exp(ledger, f"{prefix}.perplexity", "perplexity of the project's texts", own, where)
-    if "reference_nll" not in rows or rows["reference_nll"].isna().all():
-        return
-    worse = own - rows["reference_nll"].astype(float) / tokens
-    title = "perplexity over that of the reference, same texts"
-    _enter_exp(ledger, f"{prefix}.perplexity_ratio", title, worse, where)
-    for key, column, title, unit in (
-        ("kl", "kl", "divergence from the reference's next-token distribution", "nats/token"),
-        ("same_top", "same_top", "share of tokens with the same most likely one", ""),
+    own = _column(rows, "nll") / tokens
+    worse = own - _column(rows, "reference_nll") / tokens
+    for key, title, logs in (
+        ("perplexity", "perplexity of the project's texts", own),
+        ("perplexity_ratio", "perplexity over that of the reference, same texts", worse),
     ):
-        found = rows[column].astype(float) / tokens
-        mean, ci, how, why = _over_texts(found)
-        name = f"{prefix}.{key}"
-        said: dict[str, Any] = {"unit": unit, "estimator": how, "no_interval": why}
-        ledger.add(name, title, mean, ci=ci, n=len(found), n_of="texts", where=where, **said)
+        _over_texts(ledger, f"{prefix}.{key}", title, logs, where, logs=True)
+    title = "divergence from the reference's next-token distribution"
+    kl = _column(rows, "kl") / tokens
+    _over_texts(ledger, f"{prefix}.kl", title, kl, where, unit="nats/token")
+    title = "share of tokens with the same most likely one"
+    top = _column(rows, "same_top") / tokens
+    _over_texts(ledger, f"{prefix}.same_top", title, top, where, high=1.0)
 
 
-def _enter_exp(ledger: Ledger, name: str, title: str, logs: pd.Series, where: Where) -> None:
-    mean, ci, how, why = _over_texts(logs)
-    ends = tuple(float(np.exp(end)) for end in ci) if ci else None
-    said: dict[str, Any] = {"estimator": f"exp of the {how}", "no_interval": why}
-    value = float(np.exp(mean))
-    ledger.add(name, title, value, ci=ends, n=len(logs), n_of="texts", where=where, **said)
+def _column(rows: pd.DataFrame, name: str) -> pd.Series:
+    """A number of each text; missing ones where it was never recorded."""
+    return rows[name].astype(float) if name in rows else pd.Series(np.nan, index=rows.index)
 
 
-def _over_texts(values: pd.Series) -> tuple[float, Any, str, str | None]:
-    """(mean, interval, estimator, why there is no interval)."""
-    data = values.to_numpy(float)
+def _over_texts(
+    ledger: Ledger,
+    name: str,
+    title: str,
+    values: pd.Series,
+    where: Where,
+    *,
+    unit: str = "",
+    logs: bool = False,
+    high: float = np.inf,
+) -> None:
+    """Enter a mean over texts (its exp where values are `logs`), cut at what is possible."""
+    data = values.dropna().to_numpy(float)
+    if not data.size:
+        return
     enough = data.size >= intervals.FEWEST_FOR_BCA
     seen = intervals.bca(data) if enough else intervals.mean_of_blocks(data)
     how = f"mean over texts, {'BCa bootstrap' if enough else 't interval'}"
-    return float(data.mean()), seen.ci, how, seen.reason
+    mean, ends = float(data.mean()), seen.ci
+    if logs:
+        mean, how = float(np.exp(mean)), f"exp of the {how}"
+        ends = (float(np.exp(ends[0])), float(np.exp(ends[1]))) if ends else None
+    elif ends:
+        ends = (max(ends[0], 0.0), min(ends[1], high))
+    lost = len(values) - data.size
+    said: dict[str, Any] = {"unit": unit, "estimator": how, "no_interval": seen.reason}
+    said["notes"] = f"{lost} texts without a value" if lost else None
+    ledger.add(name, title, mean, ci=ends, n=int(data.size), n_of="texts", where=where, **said)
