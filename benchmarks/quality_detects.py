@@ -13,6 +13,7 @@ gets enough right to lose 10 points.
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -65,10 +66,11 @@ def damaged(folder: Path, name: str, source: Path) -> Path:
     factor, tolerance = FACTORS[name]
     texts = [item.text for item in TASKS["summarization"].load(ROOT / ITEMS).items[:TEXTS]]
     target = folder / f"{name}.gguf"
+    threads = len(os.sched_getaffinity(0))
     job = {
         **{"source": str(source), "target": str(target), "texts": texts},
         **{"factor": factor, "tolerance": tolerance},
-        "settings": {"context": 1024, "threads": 2, "gpu_layers": 0, "kv_type": "f16"},
+        "settings": {"context": 1024, "threads": threads, "gpu_layers": 0, "kv_type": "f16"},
     }
     python = environments.ensure(ROOT, "quantize").python
     script = Path(__file__).parent / "quality" / "damage.py"
