@@ -79,12 +79,13 @@ def _tier(ledger: Ledger, one: Any, benchmark: str, where: Where) -> None:
     ledger.add(
         names.tier_name(one.model, one.level, benchmark),
         f"tier of {one.name}, {benchmark}",
-        seen.tier,
+        None if found.value is None else seen.tier,
         n=found.n,
         n_of="items",
         where=where,
         estimator="quality.tiers: the tier that holds the whole interval",
         no_interval="a name",
+        reason=found.reason,
         notes=seen.reason,
     )
 
@@ -92,16 +93,18 @@ def _tier(ledger: Ledger, one: Any, benchmark: str, where: Where) -> None:
 def _compatible(ledger: Ledger, one: Any, base: Any, asked: list[str]) -> None:
     found = {b: ledger.findings[names.difference_name(one.model, one.level, b)] for b in asked}
     key = (one.model, one.level)
+    items = sum(finding.n for finding in found.values())
     (cell,) = tiers.compatibility({key: {b: names.ends(f) for b, f in found.items()}}).values()
     ledger.add(
         names.compatible_name(*key),
         f"whether {one.name} is compatible: loses no more than 5 pp on every benchmark",
-        cell.outcome,
-        n=min(finding.n for finding in found.values()),
+        cell.outcome if items else None,
+        n=items,
         n_of="items",
         where={"kind": "score", "sut": [*one.suts, *base.suts]},
         estimator="quality.tiers.compatibility: whole intervals on one side of the bound",
         no_interval="a name",
+        reason=UNASKED,
         notes=cell.reason,
     )
 

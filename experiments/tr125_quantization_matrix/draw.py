@@ -45,9 +45,8 @@ def _loss(ledger: Ledger, model: Any, levels: list[Any]) -> Any:
         house.points(axes, places, found, benchmark, series, shift=shift)
     for bound in tiers.BOUNDS[:-1]:
         axes.axhline(bound.least_pp, color="#777777", linewidth=0.8, linestyle="--")
-        axes.annotate(
-            f"{bound.tier} above", (len(levels) - 0.5, bound.least_pp), fontsize=8, ha="right"
-        )
+        label, beside = f"{bound.tier} to here", axes.get_yaxis_transform()
+        axes.text(1.01, bound.least_pp, label, fontsize=8, va="center", transform=beside)
     axes.axhline(0, color="#333333", linewidth=0.8)
     _levels(axes, levels)
     house.legend(axes)

@@ -108,6 +108,7 @@ def notes(ledger: Ledger, found: dict[str, Model], design: Design) -> list[str]:
             if name in ledger.findings:
                 same = ledger.findings[name].value
                 said.append(f"`{one.name}` has the same type in every tensor as `{same}`.")
+        said += _other_references(model, design)
     counted = {sut for model in found.values() for one in model.every for sut in one.suts}
     for sut in sorted(set(ledger.observations["sut"]) - counted):
         label = design.suts[sut].label if sut in design.suts else ""
@@ -115,6 +116,20 @@ def notes(ledger: Ledger, found: dict[str, Model], design: Design) -> list[str]:
             f"`{sut}` is in no table: `{label}` is another SUT's label, or no `model.level`."
         )
     return said
+
+
+def _other_references(model: Model, design: Design) -> list[str]:
+    """Levels whose companion is not the baseline of the table that they are in."""
+    inside = model.baseline.inside if model.baseline else None
+    if inside is None:
+        return []
+    base = design.suts[inside].artifact
+    beside = {one.name: design.suts[one.inside].companion for one in model.levels if one.inside}
+    return [
+        f"`{name}` is read token by token beside `{other.artifact}`, not its baseline `{base}`."
+        for name, other in beside.items()
+        if other is not None and other.artifact != base
+    ]
 
 
 def _labels(design: Design) -> dict[str, tuple[str, str]]:

@@ -24,7 +24,7 @@ async def warm_up(run: BlockRun) -> int:
                 **{"file_sha256": seen.sha256, "weights": seen.weights},
                 "bits_per_weight": seen.bits_per_weight,
                 "types_sha256": digests.of_data(types),
-                "types": ", ".join(f"{kind} {share:.1%}" for kind, share in shares.items()),
+                "types": ", ".join(f"{kind} {share:.2%}" for kind, share in shares.items()),
                 "fallback_tensors": sum(tensor.wanted is not None for tensor in seen.tensors),
             }
         )
