@@ -11,9 +11,8 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from json_http import BadRequest
-from log_probs import LogProbs
 from log_prob_routes import routes
+from log_probs import LogProbs
 from transformers_http import Inbox
 
 KV_TYPES = {"f32": 0, "f16": 1}

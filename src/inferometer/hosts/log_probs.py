@@ -23,7 +23,7 @@ class LogProbs:
     encode
         Text -> token ids, with the special tokens that the model always begins with.
     logits
-        (ids, last) -> the logits that follow each of the last `last` of the ids: [last, vocabulary].
+        (ids, last) -> the logits after each of the last `last` of the ids: [last, vocabulary].
     longest
         The model's context in tokens; None where it has none.
     """
@@ -56,10 +56,10 @@ class LogProbs:
         Returns
         -------
         dict
-            `tokens`; `nll`, the sum of their negative natural log-probabilities; `ids_sha256` of the
-            token ids. With `against`, a file that another model's `write` made of the same text:
-            `kl`, the sum over tokens of the Kullback-Leibler divergence from that model to this one
-            in nats, and `same_top`, at how many tokens both hold the same one most likely.
+            `tokens`; `nll`, the sum of their negative natural log-probabilities; `ids_sha256` of
+            the token ids. With `against`, a file that another model's `write` made of the same
+            text: `kl`, the sum over tokens of the Kullback-Leibler divergence from that model to
+            this one in nats, and `same_top`, at how many tokens both hold the same one most likely.
 
         Raises
         ------
@@ -91,7 +91,9 @@ class LogProbs:
 def compared(reference: Any, rows: Any) -> dict[str, Any]:
     """`kl` and `same_top` of log-probabilities [tokens, vocabulary] of the same text."""
     if reference.shape != rows.shape:
-        raise ValueError(f"the reference has {reference.shape} log-probabilities, this {rows.shape}")
+        raise ValueError(
+            f"the reference has {reference.shape} log-probabilities, this {rows.shape}"
+        )
     kl = (np.exp(reference) * (reference - rows)).sum()
     return {"kl": float(kl), "same_top": int((reference.argmax(1) == rows.argmax(1)).sum())}
 

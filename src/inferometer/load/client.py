@@ -128,8 +128,8 @@ class StreamingClient:
 
         Without `stream` the answer comes whole, in one piece: its arrival is then the one stamp.
         `limit_s` is a limit for this request where it is shorter than the client's; `keep_text`
-        adds the answer as `text`. An answer that may stop at its end is of any length. Whatever goes
-        wrong with the request is in the record's `status` and `error`; only cancellation raises.
+        adds the answer as `text`. An answer that may stop at its end is of any length. Whatever
+        goes wrong is in the record's `status` and `error`; only cancellation raises.
         """
         begun = time.monotonic()
         path, content = self.dialect.request(request)

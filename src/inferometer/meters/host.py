@@ -105,10 +105,12 @@ class BlockClock:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Leave out what happens inside: work of ours, in processes of its own, that is not timed."""
+        """Leave out what happens inside: work of ours in processes of its own, not timed."""
         self.mark()
-        yield
-        self.drop()
+        try:
+            yield
+        finally:
+            self.drop()
 
     def spent(self) -> tuple[float | None, float]:
         """(steal fraction, foreign CPU fraction) of all segments; (None, 0) without any."""

@@ -1,8 +1,8 @@
 """Cells of quality: a SUT is asked every item once, and its answers are scored when all are there.
 
 Records: `items` (which set was asked, by digest), `answer` (the text, why it ended, its tokens and
-seconds), `score` (a metric of an answer; see `quality.entries`). Nothing here is a timing to report:
-speed is measured in cells of its own, at fixed lengths.
+seconds), `score` (a metric of an answer; see `quality.entries`). Nothing here is a timing to
+report: speed is measured in cells of its own, at fixed lengths.
 """
 
 import asyncio
@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from pydantic import Field
 
 from inferometer.errors import NotTestableHere
 from inferometer.load.cell import ClosedLoopEffort
 from inferometer.quality.benchmarks import offline_items
-from inferometer.quality.chat import ChatTemplate, read_template
+from inferometer.quality.chat import ChatTemplate, Prompt, read_template
 from inferometer.quality.items import ChoiceItem, ItemSet
 from inferometer.quality.multiple_choice import letter_question
 from inferometer.quality.parsing import accuracy, parse_letter
@@ -30,6 +31,8 @@ from inferometer.subjects import Served
 SCORES = Path(".inferometer/scores")
 LETTER_TOKENS = 8
 """Room for `The answer is B.`"""
+GONE = ("refused", "disconnected")
+"""How requests end when nobody answers any more."""
 NO_FOLDER = (
     "items of public benchmarks are in no repository: name a folder that holds them as "
     "quality.data_dir (docs/quality.md)"
@@ -57,7 +60,7 @@ class Question:
 
     task: str
     item: str
-    prompt: str
+    prompt: Prompt
     output_tokens: int
 
 
@@ -89,12 +92,10 @@ async def measure_answers(run: CellRun) -> CellOutcome:
         run.append(items_record(task.name, found, len(asked), template))
         longest = min(task.max_output_tokens, effort.longest_answer)
         questions += [
-            Question(task.name, item.id, template.prompt(task.prompt(item)).text, longest)
+            Question(task.name, item.id, template.prompt(task.prompt(item)), longest)
             for item in asked
         ]
     records = await _ask(run, questions, temperature)
-    if isinstance(records, CellOutcome):
-        return records
     answers = [
         Answer(r["task"], r["item"], "this", 0, r["text"], r["finish_reason"] or r["status"])
         for r in records
@@ -104,7 +105,7 @@ async def measure_answers(run: CellRun) -> CellOutcome:
     for row in scored.rows():
         kept = {key: row[key] for key in ("task", "item", "metric", "value", "status", "reason")}
         run.append({"kind": "score", **kept, "cluster": None})
-    return _outcome(run, records, {"items_sha256": scored.items_sha256, "scorers": scored.facts})
+    return _outcome(run, records, {"items_digests": scored.items_sha256, "scorers": scored.facts})
 
 
 async def measure_letters(run: CellRun) -> CellOutcome:
@@ -119,15 +120,13 @@ async def measure_letters(run: CellRun) -> CellOutcome:
     asked = chosen(found.items, run.effort.benchmark_items, f"{run.design.seed}/{name}")
     run.append(items_record(name, found, len(asked), template))
     questions = [
-        Question(name, item.id, template.prompt(letter_question(item)).text, LETTER_TOKENS)
+        Question(name, item.id, template.prompt(letter_question(item)), LETTER_TOKENS)
         for item in asked
     ]
     records = await _ask(run, questions, 0.0)
-    if isinstance(records, CellOutcome):
-        return records
     for item, record in zip(asked, records, strict=True):
         run.append(_letter_score(name, item, record))
-    return _outcome(run, records, {"items_sha256": {name: found.sha256}})
+    return _outcome(run, records, {"items_digests": {name: found.sha256}})
 
 
 def items_record(
@@ -163,14 +162,12 @@ def _template(run: CellRun) -> ChatTemplate:
 
 async def _ask(
     run: CellRun, questions: Sequence[Question], temperature: float
-) -> list[dict[str, Any]] | CellOutcome:
-    """An `answer` record for each question, in their order; appended as they come.
-
-    An outcome instead where the stack cannot do what is asked.
-    """
+) -> list[dict[str, Any]]:
+    """An `answer` record for each question, in their order; appended as they come."""
     (served, *_) = run.suts
-    batch = int(run.cell.levels.get("batch", 1))
-    places = asyncio.Semaphore(batch)
+    # a stack that cannot do what is asked says so before anything is sent
+    served.client.dialect.request(GenerationRequest("", 1, 0, True, temperature))
+    places = asyncio.Semaphore(int(run.cell.levels.get("batch", 1)))
     first = f"{run.cell.levels.get('repetition', 1)}"
 
     async def ask(number: int, question: Question) -> dict[str, Any]:
@@ -180,22 +177,15 @@ async def _ask(
         run.append(record)
         return record
 
-    try:
-        return list(await asyncio.gather(*(ask(n, q) for n, q in enumerate(questions))))
-    except NotTestableHere as why:
-        return CellOutcome(None, None, [], not_testable=str(why))
+    return list(await asyncio.gather(*(ask(n, q) for n, q in enumerate(questions))))
 
 
 async def _answer(
     run: CellRun, served: Served, number: int, question: Question, seed: int, temperature: float
 ) -> dict[str, Any]:
-    client = served.client
-    try:
-        ids: Any = await client.dialect.tokenize(client.http, client.base_url, question.prompt)
-    except NotTestableHere:
-        ids = question.prompt
+    ids = await _ids(run, served, question.prompt)
     asked = GenerationRequest(ids, question.output_tokens, seed, True, temperature)
-    seen = await client.generate(
+    seen = await served.client.generate(
         asked, agent=0, sequence=number, limit_s=run.effort.deadline_s, keep_text=True
     )
     good = seen["status"] == "ok"
@@ -210,12 +200,24 @@ async def _answer(
     }
 
 
-def _outcome(
-    run: CellRun, records: Sequence[dict[str, Any]], facts: dict[str, Any]
-) -> CellOutcome:
+async def _ids(run: CellRun, served: Served, prompt: Prompt) -> list[int] | str:
+    """The prompt's token ids; its text where the server gives none, or does not answer.
+
+    A text goes without its beginning-of-text token, which a server puts before texts itself.
+    """
+    client = served.client
+    try:
+        async with asyncio.timeout(run.effort.deadline_s):
+            return await client.dialect.tokenize(client.http, client.base_url, prompt.text)
+    except (NotTestableHere, TimeoutError, aiohttp.ClientError, OSError):
+        return prompt.text_without_bos  # whatever is wrong shows in the answer's record
+
+
+def _outcome(run: CellRun, records: Sequence[dict[str, Any]], facts: dict[str, Any]) -> CellOutcome:
     """The cell, invalid where too many answers never came: a broken server is no bad quality.
 
-    Fewer lost items have no score, and are left out on both sides of a comparison.
+    Fewer lost items have no score, and are left out on both sides of a comparison. A server that
+    is gone is started anew for the next cell.
     """
     lost = [record for record in records if record["text"] is None]
     reasons = []
@@ -225,4 +227,5 @@ def _outcome(
             f"{len(lost)} of {len(records)} items have no answer; the first, {first['item']}: "
             f"{first['error']}"
         )
-    return CellOutcome(None, None, reasons, facts=facts)
+    gone = any(record["status"] in GONE for record in lost)
+    return CellOutcome(None, None, reasons, facts=facts, restart=gone)

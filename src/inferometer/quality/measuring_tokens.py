@@ -7,9 +7,11 @@ log-likelihood, and what parts it from the reference).
 """
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from inferometer.errors import UserError
 from inferometer.quality.benchmarks import benchmark, offline_items
 from inferometer.quality.items import ChoiceItem
 from inferometer.quality.measuring import NO_FOLDER, chosen, items_record
@@ -17,6 +19,7 @@ from inferometer.quality.multiple_choice import ChoiceResult, LogProb, judge, re
 from inferometer.quality.score_run import ITEMS
 from inferometer.quality.tasks import TASKS
 from inferometer.session import CellOutcome, CellRun
+from inferometer.stacks.worker import WorkerGone, WorkerTimeout
 
 TEXTS = "summarization"
 """The task whose texts are the project's own text for perplexity: prose, one sequence each."""
@@ -33,15 +36,19 @@ async def measure_choices(run: CellRun) -> CellOutcome:
     style, found = benchmark(name).style, offline_items(name, run.data_dir)
     asked = chosen(found.items, run.effort.benchmark_items, f"{run.design.seed}/{name}")
     run.append(items_record(name, found, len(asked)))
+    facts = {"items_digests": {name: found.sha256}}
     for start in range(0, len(asked), TOGETHER):
         part = asked[start : start + TOGETHER]
         groups = [requests(item, style) for item in part]
         flat = [(one.context, one.continuation) for group in groups for one in group]
-        answered = iter(await sut.worker.log_probs(flat))
+        try:
+            answered = iter(await sut.worker.log_probs(flat))
+        except (WorkerGone, WorkerTimeout) as why:
+            return _broken(f"{len(asked) - start} of {len(asked)} items", why, facts)
         for item, group in zip(part, groups, strict=True):
             result = judge(item, style, [LogProb(**next(answered)) for _ in group])
             _enter_choice(run, name, item, result)
-    return CellOutcome(None, None, [], facts={"items_sha256": {name: found.sha256}})
+    return CellOutcome(None, None, [], facts=facts)
 
 
 async def measure_texts(run: CellRun) -> CellOutcome:
@@ -55,20 +62,44 @@ async def measure_texts(run: CellRun) -> CellOutcome:
     found = TASKS[TEXTS].load(run.root / ITEMS)
     asked = chosen(found.items, run.effort.texts, f"{run.design.seed}/{TEXTS}")
     run.append(items_record(TEXTS, found, len(asked)))
-    different = 0
+    facts, faults = {"items_digests": {TEXTS: found.sha256}}, []
     with tempfile.TemporaryDirectory(prefix="inferometer-log-probs-") as folder:
-        for item in asked:
-            against, theirs = None, {}
-            if others:
-                against = str(Path(folder, "reference.npy"))
-                theirs = await others[0].worker.text_log_probs(item.text, write=against)
-            seen = await sut.worker.text_log_probs(item.text, against=against)
-            same = theirs.get("ids_sha256", seen["ids_sha256"]) == seen["ids_sha256"]
-            different += not same
-            about = {"kind": "text", "task": TEXTS, "item": item.id, "same_tokens": same}
-            run.append({**about, "reference_nll": theirs.get("nll"), **seen})
-    reasons = [f"{different} texts are cut into other tokens by the reference"] if different else []
-    return CellOutcome(None, None, reasons, facts={"items_sha256": {TEXTS: found.sha256}})
+        reference = str(Path(folder, "reference.npy"))
+        for done, item in enumerate(asked):
+            try:
+                read = await _read_text(sut, others, item.text, reference)
+            except (WorkerGone, WorkerTimeout) as why:
+                return _broken(f"{len(asked) - done} of {len(asked)} texts", why, facts)
+            run.append({"kind": "text", "task": TEXTS, "item": item.id, **read})
+            faults += [f"{item.id}: {read['error']}"] if "error" in read else []
+    reasons = [f"{len(faults)} of {len(asked)} texts; the first, {faults[0]}"] if faults else []
+    return CellOutcome(None, None, reasons, facts=facts)
+
+
+async def _read_text(sut: Any, others: list[Any], text: str, reference: str) -> dict[str, Any]:
+    """What is seen of a text; `error` says why there is no likelihood or no divergence."""
+    theirs: dict[str, Any] = {}
+    seen: dict[str, Any] = {"tokens": None, "nll": None, "ids_sha256": None}
+    error = None
+    try:
+        for other in others:
+            theirs = await other.worker.text_log_probs(text, write=reference)
+        seen = await sut.worker.text_log_probs(text, against=reference if others else None)
+    except UserError as why:
+        error = str(why)
+        with suppress(UserError):  # of other tokens than the reference's is the likelihood good
+            seen = await sut.worker.text_log_probs(text)
+    same = theirs.get("ids_sha256", seen["ids_sha256"]) == seen["ids_sha256"]
+    found = {"same_tokens": same, "reference_nll": theirs.get("nll"), **seen}
+    if seen["nll"] is not None and not same:
+        error = "the reference cuts it into other tokens"
+    return found if error is None else found | {"error": error}
+
+
+def _broken(what: str, why: Exception, facts: dict[str, Any]) -> CellOutcome:
+    """The rest of a cell is lost with its worker; the next cell gets another one."""
+    reasons = [f"{what} were not read: {why}"]
+    return CellOutcome(None, None, reasons, facts=facts, restart=True)
 
 
 def _enter_choice(run: CellRun, task: str, item: ChoiceItem, result: ChoiceResult) -> None:
