@@ -58,6 +58,7 @@ def _tokens(ledger: Ledger, model: Any) -> Any:
     figure, axes = house.panel(
         f"Divergence from F16, {model.name}", "bits per weight (true types)", "nats per token"
     )
+    drawn: list[house.Estimate] = []
     for series, one in enumerate(model.levels):
         bits = ledger.findings.get(names.bits_name(one.model, one.level))
         if bits is None or bits.value is None:
@@ -65,7 +66,9 @@ def _tokens(ledger: Ledger, model: Any) -> Any:
         there = {float(bits.value): names.kl_name(one.model, one.level)}
         places, found = house.estimates(ledger.findings, there)
         house.points(axes, places, found, one.level, series)
-    axes.set_yscale("log")
+        drawn += found
+    if any(one.value > 0 for one in drawn):  # a copy of the baseline has none
+        axes.set_yscale("log")
     house.legend(axes, columns=2)
     return figure
 
