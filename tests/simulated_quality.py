@@ -22,7 +22,11 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Truth:
-    """One SUT: what is added to its scores, which share of right answers it loses, which change."""
+    """One SUT: what is added to its scores, which share of right answers it loses, which change.
+
+    `scatter` is the spread, item by item, of what is added; `faulty` counts items left out of each
+    task; `no_encoder` says why the metric that needs one has no value.
+    """
 
     shift: float = 0.0
     changes_in_batch: float = 0.0
@@ -34,6 +38,9 @@ class Truth:
     wrong: float = 0.0
     not_testable: str | None = None
     rate: float = 20.0
+    scatter: float = 0.0
+    faulty: int = 0
+    no_encoder: str | None = None
 
 
 def score(cell: int, task: str, item: str, metric: str, value: float | None, **more) -> dict:
@@ -55,7 +62,11 @@ def answered(truth: Truth, index: int, cell: Cell):
     batch, repetition = int(cell.levels["batch"]), int(cell.levels["repetition"])
     sampled = cell.phase == "sampled"
     rng = np.random.default_rng([index, repetition, batch])
+    own = np.random.default_rng(7)
     for task, metrics in METRICS.items():
+        if truth.faulty:
+            counts = {"asked": ITEMS, "sound": ITEMS, "faulty": truth.faulty}
+            yield {"kind": "items", "cell": index, "task": task, "items_sha256": "0", **counts}
         for number in range(10 if sampled else ITEMS):
             item = f"{task}_{number:03d}"
             changed = (batch > 1 and number < truth.changes_in_batch * ITEMS) or (
@@ -74,8 +85,12 @@ def answered(truth: Truth, index: int, cell: Cell):
                 value = quality(task, number, metric, truth.wrong)
                 if metric not in ("exact_match", "accuracy"):
                     noise = rng.normal(0, truth.noise) if sampled else 0.0
-                    value += truth.shift + noise
-                yield score(index, task, item, metric, None if lost else value)
+                    value += truth.shift + truth.scatter * own.normal() + noise
+                if metric == BERT and truth.no_encoder:
+                    said = {"status": "not testable here", "reason": truth.no_encoder}
+                    yield score(index, task, item, metric, None, **said)
+                else:
+                    yield score(index, task, item, metric, None if lost else value)
 
 
 def chosen(truth: Truth, index: int, cell: Cell, log_probs: bool, items: int = ITEMS):

@@ -27,6 +27,9 @@ class Costs:
 
 def enter(ledger: Ledger, experiment: Experiment, suts) -> Costs:  # type: ignore[no-untyped-def]
     """Enter throughput, cost and the Pareto frontier at the lowest rent in `config/prices.yaml`."""
+    cells = _cells(ledger)
+    if cells.empty:
+        return Costs()
     known = prices.load(experiment.folder.parents[1] / prices.PRICES_FILE)
     name = min(known.tiers, key=lambda one: known.tiers[one].per_hour)
     tier = known.tiers[name]
@@ -47,9 +50,6 @@ def enter(ledger: Ledger, experiment: Experiment, suts) -> Costs:  # type: ignor
         f"Costs are the measured machine's speed at [[price]], the lowest rent in "
         f"`{prices.PRICES_FILE}`, which is that of `{tier.hardware}`."
     )
-    cells = _cells(ledger)
-    if cells.empty:
-        return costs
     most = int(cells["agents"].max())
     for sut in [sut for sut in suts if sut in set(cells["sut"])]:
         own = cells[(cells["sut"] == sut) & (cells["agents"] == most)]

@@ -37,7 +37,7 @@ def _composite(ledger: Ledger, suts: dict[str, Any], answering: list[str]) -> An
 
 
 def _quality_cost(ledger: Ledger, costs: Any) -> Any:
-    """Each SUT as a point with both intervals; the frontier's have filled marks."""
+    """Each SUT as a point with both intervals."""
     figure, axes = house.panel("Quality against cost", f"cost ({costs.unit})", "composite (0 to 1)")
     for series, (sut, label) in enumerate(costs.labels.items()):
         cost, quality = (

@@ -27,7 +27,7 @@ def tests(ledger: Ledger, compared: Any) -> dict[str, Callable[[Hypothesis], Jud
         "batch_free": partial(_all_alike, ledger, "{sut}.batch.same_text"),
         "noise_small": partial(_bounded, ledger, "{sut}.sampling.within_share"),
         "published_gate": partial(_bounded, ledger, score_name(SUT, "composite")),
-        "published_rouge": partial(_bounded, ledger, score_name(SUT, "rouge_l")),
+        "published_rouge": partial(_bounded, ledger, score_name(SUT, "summarization-rouge_l")),
     }
 
 
