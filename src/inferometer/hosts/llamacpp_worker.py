@@ -17,6 +17,8 @@ from transformers_http import Inbox
 
 KV_TYPES = {"f32": 0, "f16": 1}
 """ggml's numbers of the types."""
+FLASH_ATTENTION = {"auto": -1, "off": 0, "on": 1}
+"""llama.cpp's numbers."""
 
 
 def main() -> None:
@@ -54,6 +56,7 @@ class Model:
         wanted.n_ctx = wanted.n_batch = options["context"]
         wanted.n_threads = wanted.n_threads_batch = options["threads"]
         wanted.type_k = wanted.type_v = KV_TYPES[options["kv_type"]]
+        wanted.flash_attn_type = FLASH_ATTENTION[options["flash_attention"]]
         self._context = llama_cpp.LlamaContext(self._model, wanted, verbose=False)
         self._batch = llama_cpp.LlamaBatch(n_tokens=options["context"], embd=0, n_seq_max=1)
         self.facts = {
@@ -63,6 +66,7 @@ class Model:
             "threads": self._context.n_threads(),
             "gpu_layers": options["gpu_layers"],
             "kv_type": options["kv_type"],
+            "flash_attention": options["flash_attention"],
             "vocabulary": self._vocab.n_vocab,
             "params": self._model.n_params,
             "weight_bytes": self._model.size,

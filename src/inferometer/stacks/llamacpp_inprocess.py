@@ -16,7 +16,8 @@ class LlamaCppInProcessSettings(BaseModel):
     """Settings of one worker.
 
     An input may have up to `context` tokens and is computed in one batch. `threads` None means one
-    per core that this process may use.
+    per core that this process may use. `flash_attention` on a CPU computes in half precision,
+    whatever the type of the KV cache: off for arithmetic in single precision.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,6 +26,7 @@ class LlamaCppInProcessSettings(BaseModel):
     threads: int | None = Field(default=None, ge=1)
     gpu_layers: int = Field(default=0, ge=0)
     kv_type: Literal["f32", "f16"] = "f16"
+    flash_attention: Literal["auto", "on", "off"] = "auto"
 
 
 class LlamaCppInProcess:
@@ -65,6 +67,7 @@ class LlamaCppInProcess:
             "threads": local.threads_of(settings),
             "gpu_layers": settings.gpu_layers,
             "kv_type": settings.kv_type,
+            "flash_attention": settings.flash_attention,
         }
         local.check(
             self.name, asked, seen, "llama.cpp rounds the context up: use a multiple of 256"
