@@ -82,9 +82,9 @@ def _judged(item: ChoiceItem, style: Style, seen: HarnessItem) -> ChoiceResult:
 
 
 async def by_llamacpp(asked: Asked, model: Path) -> Results:
-    """The same choices by llama.cpp in process, KV cache and weights in float32."""
+    """The same choices by llama.cpp in process; weights, KV cache and arithmetic in float32."""
     stack = LlamaCppInProcess()
-    settings = stack.settings_model(kv_type="f32")
+    settings = stack.settings_model(kv_type="f32", flash_attention="off")
     python = environments.ensure(ROOT, str(stack.environment_for(settings))).python
     launch = stack.launch(settings, model, python, free_port())
     results: Results = {}

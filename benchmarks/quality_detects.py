@@ -31,6 +31,7 @@ from inferometer.quality import entries, paired
 from inferometer.quality.paired import PairedAccuracy
 from inferometer.quality.score_run import ITEMS
 from inferometer.quality.tasks import TASKS
+from inferometer.stacks.llamacpp_inprocess import LlamaCppInProcessSettings
 
 ROOT = Path(__file__).parents[1]
 COPIED = ("Snakefile", "config", "envs", "experiments", "profiles", "workflow", "claims")
@@ -70,7 +71,7 @@ def damaged(folder: Path, name: str, source: Path) -> Path:
     job = {
         **{"source": str(source), "target": str(target), "texts": texts},
         **{"factor": factor, "tolerance": tolerance},
-        "settings": {"context": 1024, "threads": threads, "gpu_layers": 0, "kv_type": "f16"},
+        "settings": LlamaCppInProcessSettings(context=1024, threads=threads).model_dump(),
     }
     python = environments.ensure(ROOT, "quantize").python
     script = Path(__file__).parent / "quality" / "damage.py"
