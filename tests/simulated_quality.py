@@ -25,7 +25,8 @@ class Truth:
     """One SUT: what is added to its scores, which share of right answers it loses, which change.
 
     `scatter` is the spread, item by item, of what is added; `faulty` counts items left out of each
-    task; `no_encoder` says why the metric that needs one has no value.
+    task; `no_encoder` says why the metric that needs one has no value, `broken_alone` why cells of
+    one question at a time are invalid.
     """
 
     shift: float = 0.0
@@ -39,8 +40,10 @@ class Truth:
     not_testable: str | None = None
     rate: float = 20.0
     scatter: float = 0.0
+    prompt_tokens: int = 20
     faulty: int = 0
     no_encoder: str | None = None
+    broken_alone: str | None = None
 
 
 def score(cell: int, task: str, item: str, metric: str, value: float | None, **more) -> dict:
@@ -78,7 +81,11 @@ def answered(truth: Truth, index: int, cell: Cell):
                 **{"kind": "answer", "cell": index, "task": task, "item": item},
                 **{"text": None if lost else text, "finish_reason": None if lost else "stop"},
                 **{"status": "timeout" if lost else "ok", "error": None},
-                **{"prompt_tokens": 20, "completion_tokens": 5, "cached_tokens": 0},
+                **{
+                    "prompt_tokens": truth.prompt_tokens,
+                    "completion_tokens": 5,
+                    "cached_tokens": 0,
+                },
                 **{"sent_s": 1.0, "seconds": 0.2, "under_way": batch},
             }
             for metric in metrics:
@@ -159,5 +166,7 @@ def session(truth: Truth, cells: list[Cell], block: int, items: int = ITEMS) -> 
         else:
             lines += streamed(truth, index, rng)
             window = {"window_start_s": 0.0, "window_end_s": 64 / truth.rate}
+        if truth.broken_alone and cell.phase == "answers" and cell.levels["batch"] == 1:
+            window = {"valid": False, "reasons": [truth.broken_alone]}
         lines.append(cell_line(index, cell, **window))
     return lines

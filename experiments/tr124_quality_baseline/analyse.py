@@ -17,13 +17,13 @@ def analyse(ledger: Ledger, experiment: Experiment, depth: str) -> Analysis:
     compared = runtimes.enter(ledger, table, suts, margin, points)
     if depth != "quick":
         alike.enter(ledger, compared)
-    noise = sampling.enter(ledger, table, suts, margin)
+    sampling.enter(ledger, table, suts, margin)
     costs = cost.enter(ledger, experiment, suts)
     return Analysis(
         verdicts=judge(design.hypotheses, verdicts.tests(ledger, compared))
         if depth != "quick"
         else [],
-        figures=draw.figures(ledger, suts, noise, costs),
+        figures=draw.figures(ledger, suts, costs),
         validity=validity.of_sessions(ledger, {"kind": "request"}),
         notes=[*scored.notes(ledger), *costs.notes],
     )

@@ -10,7 +10,7 @@ from inferometer.reporting import figures as house
 HEADLINES = ("composite", *(f"{task}-composite" for task in TASKS))
 
 
-def figures(ledger: Ledger, suts: dict[str, Any], noise: dict[str, Any], costs: Any) -> dict:
+def figures(ledger: Ledger, suts: dict[str, Any], costs: Any) -> dict:
     """File name -> figure."""
     drawn: dict[str, Any] = {}
     answering = [sut for sut in suts if score_name(sut, "composite") in ledger.findings]

@@ -56,29 +56,34 @@ def enter(ledger: Ledger, table, suts, margin: float, points: float) -> Compared
         if sut != table.REFERENCE and table.REFERENCE in asked:
             _scores(ledger, table, sut, compared)
             _letters(ledger, table, suts, sut, compared)
-            _texts(
-                ledger,
-                f"{sut}.runtime.same_text",
-                f"items that {sut} answers as {table.REFERENCE} does",
-                table.answers([sut, table.REFERENCE], table.ALONE, 1),
-                lambda rows, sut=sut: rows["sut"] == sut,
-            )
+            _answers(ledger, table, sut)
         _repeats(ledger, table, sut)
     _below(ledger, table, suts, compared)
     return compared
 
 
+def _answers(ledger: Ledger, table, sut: str) -> None:  # type: ignore[no-untyped-def]
+    """Whether two runtimes answer the same text, and were asked the same number of tokens."""
+    where = table.answers([sut, table.REFERENCE], table.ALONE, 1)
+    for key, words, column in (
+        ("same_text", f"items that {sut} answers as {table.REFERENCE} does", "text"),
+        ("same_prompt", f"prompts of as many tokens as with {table.REFERENCE}", "prompt_tokens"),
+    ):
+        name = f"{sut}.runtime.{key}"
+        _alike(ledger, name, words, where, lambda rows: rows["sut"] == sut, column)
+
+
 def _repeats(ledger: Ledger, table, sut: str) -> None:  # type: ignore[no-untyped-def]
     """The same SUT twice, and alone against in a batch."""
     for batch in (table.ALONE, table.TOGETHER):
-        _texts(
+        _alike(
             ledger,
             f"{sut}.repeat.batch{batch}.same_text",
             f"items that {sut} answers the same twice, {batch} at a time",
             table.answers(sut, batch, [1, 2]),
             lambda rows: rows["repetition"] == 1,
         )
-    _texts(
+    _alike(
         ledger,
         f"{sut}.batch.same_text",
         f"items that {sut} answers in a batch of {table.TOGETHER} as it does alone",
@@ -123,18 +128,19 @@ def _difference(sut: str, metric: str) -> str:
     return f"{sut}.runtime.{metric.replace(':', '-')}.difference"
 
 
-def _texts(
+def _alike(
     ledger: Ledger,
     name: str,
     title: str,
     where: Where,
     on_one_side: Callable[[pd.DataFrame], pd.Series],
+    column: str = "text",
 ) -> None:
     """The share of items with one and the same text on both sides; an empty one is a text."""
     rows = entries.selected(ledger, where)
     chosen = on_one_side(rows).astype(bool)
     keys = ["task", "item"]
-    one, two = (rows[mask].set_index(keys)["text"].dropna() for mask in (chosen, ~chosen))
+    one, two = (rows[mask].set_index(keys)[column].dropna() for mask in (chosen, ~chosen))
     both = one.index.intersection(two.index)
     held = int((one.loc[both] == two.loc[both]).sum())
     lost = len(rows[keys].drop_duplicates()) - len(both)

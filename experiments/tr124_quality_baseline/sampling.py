@@ -6,19 +6,14 @@ from inferometer.analysis import Ledger
 from inferometer.quality import entries, variance
 from inferometer.quality.variance import SamplingNoise
 
-COMPOSITE = "composite"
 
-
-def enter(ledger: Ledger, table, suts, margin: float) -> dict[str, SamplingNoise]:  # type: ignore[no-untyped-def]
-    """Enter the variance components of every SUT that was sampled; SUT -> its composite's."""
-    found = {}
+def enter(ledger: Ledger, table, suts, margin: float) -> None:  # type: ignore[no-untyped-def]
+    """Enter the variance components of the composite of every SUT that was sampled."""
     for sut in table.having(suts, "sampled"):
         where = table.scores(sut, "sampled")
         scores = _repeated(entries.selected(ledger, where))
         if len(scores) >= 2:
-            found[sut] = variance.sampling_noise(scores)
-            _components(ledger, sut, found[sut], where, margin)
-    return found
+            _components(ledger, sut, variance.sampling_noise(scores), where, margin)
 
 
 def _repeated(rows: pd.DataFrame) -> dict[str, list[float]]:

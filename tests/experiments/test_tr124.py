@@ -63,6 +63,7 @@ def test_equal_runtimes_are_shown_equal(standard):
     assert (gap.value, gap.interval, gap.n) == (0, None, 3 * ITEMS)
     for name in ("equal_composite", "equal_tokens", "repeats_llamacpp", "repeats_transformers"):
         assert seen[name] == "supported"
+    assert file["transformers.runtime.same_prompt"].value == 1
     assert file["llamacpp-inside.kl"].value == pytest.approx(1e-6, rel=0.1)
     assert file["llamacpp-inside.perplexity_ratio"].value == pytest.approx(1, abs=1e-6)
 
@@ -79,11 +80,12 @@ def test_too_few_items_show_no_equality_of_accuracies(standard):
 
 
 def test_items_are_paired_and_metrics_are_one_family(tmp_path):
-    file = found(tmp_path, {**SUTS, "transformers": Truth(scatter=0.02)})
+    file = found(tmp_path, {**SUTS, "transformers": Truth(scatter=0.02, prompt_tokens=21)})
     gap, alone = file["transformers.runtime.rouge_l.difference"], file["llamacpp.rouge_l.score"]
     assert gap.interval.high - gap.interval.low < (alone.interval.high - alone.interval.low) / 3
     verdict = verdict_of(file, "equal_composite")
     assert (verdict.outcome, verdict.p is None) == ("supported", False)
+    assert file["transformers.runtime.same_prompt"].value == 0
     assert file["transformers.runtime.rouge_l.alike"].value == "yes"
     assert file["transformers.runtime.accuracy.alike"].value == "not shown"
     assert "adjusted" in file["transformers.runtime.rouge_l.alike"].notes
@@ -175,6 +177,18 @@ def test_faulty_items_and_metrics_without_a_value_are_told(tmp_path):
     assert "`2` faulty items of `qa` were left out." in text
     assert not [name for name in ids(file) if "bertscore" in name and "difference" in name]
     assert file["llamacpp.composite.score"].n == 3 * ITEMS
+
+
+def test_a_runtime_without_valid_answers_is_compared_with_nothing(tmp_path):
+    broken = Truth(broken_alone="9 of 150 items have no answer")
+    file = found(tmp_path, {"llamacpp": broken, "transformers": Truth()})
+    assert outcomes(file)["equal_composite"] == "not testable here"
+    assert outcomes(file)["published_composite"] == "not testable here"
+    assert file["llamacpp.composite.score"].value is None
+    assert file["llamacpp.repeat.batch8.same_text"].value == 1
+    text = report(tmp_path / FOLDER, file)
+    assert "9 of 150 items have no answer" in text
+    assert "| qa, `token_f1` | – |" in text
 
 
 def test_phases_that_were_not_measured_leave_no_claim(tmp_path):

@@ -54,7 +54,7 @@ def composite(rows: pd.DataFrame) -> list[ItemScore]:
     None where no metric of the item has one. Rows are of one SUT and repetition, any metrics.
     """
     found = []
-    chosen = rows[[composed(metric) for metric in rows["metric"]]]
+    chosen = rows[[composed(metric) for metric in rows["metric"]]] if len(rows) else rows
     for (task, item), group in chosen.groupby(["task", "item"], sort=False):
         values = group["value"].dropna()
         mean = float(values.mean()) if len(values) else None
@@ -217,7 +217,7 @@ def enter_texts(ledger: Ledger, prefix: str, rows: pd.DataFrame, where: Where) -
     and `.same_top` (share of tokens with the same most likely one). Texts are the units; those
     without a value are left out, and what no text has is not entered.
     """
-    tokens = rows["tokens"].astype(float)
+    tokens = _column(rows, "tokens")
     own = _column(rows, "nll") / tokens
     worse = own - _column(rows, "reference_nll") / tokens
     for key, title, logs in (
