@@ -1,7 +1,7 @@
 """Damage a GGUF file until its perplexity has risen by a factor: `damage.py JOB`.
 
 Runs inside the environment `quantize`. Noise is added to the weights of some matrices, in
-proportion to their own spread; how much is found by bisection. Prints what it did as JSON.
+proportion to their own spread; how much is found by trying. Prints what it did as JSON.
 """
 
 import json
@@ -29,18 +29,25 @@ def main() -> None:
     job = json.loads(sys.argv[1])
     source, target = Path(job["source"]), Path(job["target"])
     before = perplexity(source, job)
-    low, high = math.log(LEAST), math.log(MOST)
+    low, high = LEAST, MOST
+    scale = math.sqrt(low * high)
     for _ in range(STEPS):
-        middle = (low + high) / 2
-        changed = damage(source, target, math.exp(middle))
+        changed = damage(source, target, scale)
         factor = perplexity(target, job) / before
         if abs(factor / job["factor"] - 1) < job["tolerance"]:
             break
-        low, high = (middle, high) if factor < job["factor"] else (low, middle)
+        low, high = (scale, high) if factor < job["factor"] else (low, scale)
+        scale = nearer(scale, factor, job["factor"], low, high)
     else:
         sys.exit(f"no noise raises the perplexity by {job['factor']}: {factor:.4g} is the nearest")
-    said = {"noise_over_spread": math.exp(middle), "perplexity_factor": factor}
+    said = {"noise_over_spread": scale, "perplexity_factor": factor}
     print(json.dumps(said | {"perplexity": before, "tensors": changed}))
+
+
+def nearer(scale: float, seen: float, wanted: float, low: float, high: float) -> float:
+    """A better guess between two bounds: the rise of the loss goes with the square of the noise."""
+    guess = scale * math.sqrt(math.log(wanted) / math.log(seen)) if seen > 1 else 0.0
+    return guess if low < guess < high else math.sqrt(low * high)
 
 
 def damage(source: Path, target: Path, scale: float) -> int:
