@@ -14,6 +14,7 @@ import pandas as pd
 from inferometer.analysis import Ledger, Where, select
 from inferometer.quality import paired
 from inferometer.quality.paired import ItemScore, PairedAccuracy, PairedScores
+from inferometer.quality.pairs import WRONG
 from inferometer.stats import intervals, proportions
 
 ZERO_ONE = ("accuracy", "accuracy_by_length", "exact_match", "checks_passed")
@@ -76,16 +77,7 @@ def enter_mean(
 
     Invalid and empty answers of a 0/1 metric are wrong, as in `paired`, and counted in the notes.
     """
-    wrong = [one.status for one in found if one.status in ("invalid", "empty")]
-    if zero_one:
-        found = [
-            ItemScore(one.item, 0.0, one.status) if one.status in ("invalid", "empty") else one
-            for one in found
-        ]
-    values = np.array([one.value for one in found if one.value is not None])
-    lost = len(found) - values.size
-    said = [f"{len(wrong)} invalid or empty"] if zero_one and wrong else []
-    said += [f"{lost} items without a value"] if lost else []
+    values, said = _counted(found, zero_one)
     shared: dict[str, Any] = {"n": int(values.size), "n_of": N_OF, "where": where}
     shared["notes"] = "; ".join(filter(None, [*said, notes])) or None
     if not values.size:
@@ -110,6 +102,16 @@ def enter_mean(
     ledger.add(name, title, mean, ci=seen.ci, no_interval=seen.reason, estimator=how, **shared)
 
 
+def _counted(found: Sequence[ItemScore], zero_one: bool) -> tuple[Any, list[str]]:
+    """The values to be averaged, and what is to be said of the others."""
+    wrong = [zero_one and one.status in WRONG for one in found]
+    kept = [0.0 if bad else one.value for one, bad in zip(found, wrong, strict=True)]
+    values = np.array([value for value in kept if value is not None], dtype=float)
+    lost = len(found) - values.size
+    said = [f"{sum(wrong)} invalid or empty"] if any(wrong) else []
+    return values, [*said, f"{lost} items without a value"] if lost else said
+
+
 def enter_difference(
     ledger: Ledger,
     name: str,
@@ -128,37 +130,19 @@ def enter_difference(
     the metric. `where` selects the rows of both SUTs. `confidence` is that of the interval: above
     .95 where several hold together. ValueError where they share no item.
     """
+    said: dict[str, Any] = {"confidence": confidence, "n_of": N_OF, "where": where}
+    seen: PairedAccuracy | PairedScores
     if zero_one:
-        rates = paired.compare_accuracy(a, b, margin, confidence)
-        ledger.add(
-            name,
-            title,
-            rates.difference_pp,
-            unit="pp",
-            ci=rates.ci_pp,
-            confidence=confidence,
-            n=rates.n,
-            n_of=N_OF,
-            where=where,
-            estimator=f"quality.paired: difference of rates on the same items, {rates.method}",
-            notes=_sides(rates),
-        )
-        return rates
-    means = paired.compare_scores(a, b, -margin, margin, confidence)
-    ledger.add(
-        name,
-        title,
-        means.difference,
-        ci=means.ci,
-        confidence=confidence,
-        n=means.n,
-        n_of=N_OF,
-        where=where,
-        estimator=f"quality.paired: mean difference on the same items, {means.method}",
-        no_interval=means.reason,
-        notes=_sides(means),
-    )
-    return means
+        seen = paired.compare_accuracy(a, b, margin, confidence)
+        value, what = seen.difference_pp, "difference of rates"
+        said |= {"unit": "pp", "ci": seen.ci_pp}
+    else:
+        seen = paired.compare_scores(a, b, -margin, margin, confidence)
+        value, what = seen.difference, "mean difference"
+        said |= {"ci": seen.ci, "no_interval": seen.reason}
+    said["estimator"] = f"quality.paired: {what} on the same items, {seen.method}"
+    ledger.add(name, title, value, n=seen.n, notes=_sides(seen), **said)
+    return seen
 
 
 def equivalent(seen: PairedAccuracy | PairedScores) -> tuple[bool | None, float | None]:
