@@ -149,8 +149,13 @@ def usage(tokens: int) -> bytes:
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 
 
-def answered(*pieces: bytes, stay_s: float = 0, forced: int = 2, timeout_s: float = 3) -> dict:
-    """The record of a request that a server answers with these pieces, then closes."""
+def answered(
+    *pieces: bytes, stay_s: float = 0, forced: int = 2, timeout_s: float = 3, free: bool = False
+) -> dict:
+    """The record of a request that a server answers with these pieces, then closes.
+
+    `free`: the answer may end by itself, and its text is kept.
+    """
 
     @asynccontextmanager
     async def server():
@@ -173,8 +178,8 @@ def answered(*pieces: bytes, stay_s: float = 0, forced: int = 2, timeout_s: floa
                 url, OpenAIDialect(), timeout_s=timeout_s, clock_origin=time.monotonic()
             ) as client,
         ):
-            request = GenerationRequest([1, 2, 3], forced, seed=1)
-            return await client.generate(request, agent=0, sequence=0)
+            request = GenerationRequest([1, 2, 3], forced, seed=1, stop_at_end=free)
+            return await client.generate(request, agent=0, sequence=0, keep_text=free)
 
     return asyncio.run(main())
 
@@ -205,6 +210,26 @@ def test_without_usage_events_must_suffice():
     record = answered(*events, forced=3)
     assert record["status"] == "bad_response"
     assert "no usage to count by" in record["error"]
+
+
+def test_an_answer_that_may_end_is_kept_whatever_its_length():
+    end = event(choices=[{"index": 0, "text": "", "finish_reason": "stop"}])
+    done = b"data: [DONE]\n\n"
+    record = answered(HEAD, token("Gr"), token("üße"), end, usage(3), done, forced=9, free=True)
+    assert (record["status"], record["text"], record["finish_reason"]) == ("ok", "Grüße", "stop")
+    empty = answered(HEAD, end, usage(1), done, forced=9, free=True)
+    assert (empty["status"], empty["text"]) == ("ok", "")
+    assert "text" not in answered(HEAD, token("a"), end, usage(2), done)
+
+
+def test_what_is_asked_of_the_sampler():
+    def body(**more) -> dict:
+        dialect = OpenAIDialect(extra={"ignore_eos": True})
+        return dialect.request(GenerationRequest([1], 4, seed=7, **more))[1]
+
+    assert (body()["temperature"], body()["ignore_eos"], body()["seed"]) == (0, True, 7)
+    free = body(stop_at_end=True, temperature=0.7)
+    assert (free["temperature"], free["ignore_eos"]) == (0.7, False)
 
 
 def test_page_that_is_no_stream():

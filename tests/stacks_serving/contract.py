@@ -92,6 +92,18 @@ async def the_end_of_sequence_is_ignored(served: Serving) -> None:
     assert (record["status"], record["completion_tokens"]) == ("ok", 60)
 
 
+async def an_answer_may_end_by_itself(served: Serving) -> None:
+    """With the end of sequence respected, a short answer is short; for a model with ChatML."""
+    asked = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
+    ids = await served.client.dialect.tokenize(served.client.http, served.client.base_url, asked)
+    request = GenerationRequest(ids, 200, 1, stop_at_end=True)
+    seen = await served.client.generate(request, agent=0, sequence=0, keep_text=True)
+    assert (seen["status"], seen["finish_reason"]) == ("ok", "stop"), seen
+    assert 1 < seen["completion_tokens"] < 200
+    assert seen["text"].strip()
+    assert "<|im_end|>" not in seen["text"]
+
+
 async def tokens_come_one_by_one(served: Serving) -> None:
     """Tokens arrive while the answer is made, not together at its end."""
     record = await served.answer(20, 24, 60)

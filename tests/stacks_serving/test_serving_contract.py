@@ -38,6 +38,7 @@ def test_a_batching_server(kind, tmp_path, name):
         async with contract.serving(**vars(kind(name, 2)), log=tmp_path / "log") as served:
             await contract.two_at_once(served, together=True)
             await contract.lengths_are_exact(served)
+            await contract.an_answer_may_end_by_itself(served)
 
     asyncio.run(main())
 

@@ -20,6 +20,7 @@ from checkouts import REPOSITORY, until
 
 from inferometer.load.client import StreamingClient
 from inferometer.load.prompts import PromptSource
+from inferometer.stacks.base import GenerationRequest
 from inferometer.stacks.openai import OpenAIDialect
 from inferometer.stacks.server import RunningServer, free_port
 
@@ -34,7 +35,8 @@ class Engine:
     def __init__(self): self.left, self.fail = {}, False
     def add(self, key, prompt, output_tokens):
         if prompt == [66]: raise MemoryError("no room")
-        self.left[key] = list((chr(0x20AC) * output_tokens).encode())[:output_tokens]
+        word = "ab." if prompt == [46] else chr(0x20AC)
+        self.left[key] = list((word * output_tokens).encode())[:output_tokens]
     def cancel(self, key):
         del self.left[key]
         print("cancelled", flush=True)
@@ -45,7 +47,8 @@ class Engine:
             if not self.left[key]: del self.left[key]
             yield key, token
 server = Server("127.0.0.1", int(sys.argv[2]))
-server.serve(Engine(), Served("stand-in", {"a": 1}, Text(), 256, 4000, int(sys.argv[3])))
+ends = frozenset([46])
+server.serve(Engine(), Served("stand-in", {"a": 1}, Text(), 256, 4000, int(sys.argv[3]), ends))
 """
 
 
@@ -111,6 +114,25 @@ def test_the_contract_holds_for_the_server_alone(host):
 
     with_client(url, test)
     assert process.stdout.readline() == b"cancelled\n"
+
+
+def test_an_answer_ends_at_its_end_token_where_it_is_asked_to(host):
+    url, process = host(1)
+
+    async def test(served: contract.Serving) -> None:
+        for length, reason, text in ((9, "stop", "ab"), (3, "stop", "ab"), (2, "length", "ab")):
+            request = GenerationRequest([46], length, 1, stop_at_end=True)
+            seen = await served.client.generate(request, agent=0, sequence=0, keep_text=True)
+            assert (seen["status"], seen["finish_reason"], seen["text"]) == ("ok", reason, text)
+            assert seen["completion_tokens"] == min(length, 3)
+        forced = await served.client.generate(
+            GenerationRequest([46], 9, 1), agent=0, sequence=1, keep_text=True
+        )
+        assert (forced["completion_tokens"], forced["finish_reason"]) == (9, "length")
+        assert forced["text"] == "ab.ab.ab."
+
+    with_client(url, test)
+    assert process.stdout.readline() == b"cancelled\n"  # the first alone ended early
 
 
 def test_as_many_as_allowed_are_decoded_together(host):
