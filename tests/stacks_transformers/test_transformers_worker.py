@@ -98,6 +98,13 @@ def test_what_was_set_is_read_back(live, tiny):
     assert seen["weight_bytes"] < seen["loaded_bytes"] < seen["capacity_bytes"]
 
 
+def test_log_probs_need_a_tokenizer(live):
+    for asked in (live.client.log_probs([("a", " b")]), live.client.text_log_probs("a b c")):
+        with pytest.raises(UserError, match="tokenizer"):
+            live.run(asked)
+    assert live.run(live.client.generate([1, 2], 2))["parts"]
+
+
 def test_the_phases_are_apart_and_add_up(live):
     begun = time.monotonic() - live.origin
     answer = live.generate(100, 20)

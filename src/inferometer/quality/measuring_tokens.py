@@ -43,7 +43,7 @@ async def measure_choices(run: CellRun) -> CellOutcome:
         flat = [(one.context, one.continuation) for group in groups for one in group]
         try:
             answered = iter(await sut.worker.log_probs(flat))
-        except (WorkerGone, WorkerTimeout) as why:
+        except (WorkerGone, WorkerTimeout, UserError) as why:
             return _broken(f"{len(asked) - start} of {len(asked)} items", why, facts)
         for item, group in zip(part, groups, strict=True):
             result = judge(item, style, [LogProb(**next(answered)) for _ in group])
@@ -97,9 +97,9 @@ async def _read_text(sut: Any, others: list[Any], text: str, reference: str) -> 
 
 
 def _broken(what: str, why: Exception, facts: dict[str, Any]) -> CellOutcome:
-    """The rest of a cell is lost with its worker; the next cell gets another one."""
+    """The rest of a cell is lost; a worker that is lost with it is started anew for the next."""
     reasons = [f"{what} were not read: {why}"]
-    return CellOutcome(None, None, reasons, facts=facts, restart=True)
+    return CellOutcome(None, None, reasons, facts=facts, restart=not isinstance(why, UserError))
 
 
 def _enter_choice(run: CellRun, task: str, item: ChoiceItem, result: ChoiceResult) -> None:
