@@ -11,7 +11,7 @@ from inferometer.quality.paired import ItemScore
 
 TASKS = "tasks"
 """Question answering, classification and code together: an item is right or wrong."""
-RIGHT = ("exact_match", "accuracy", "checks_passed")
+RIGHT = ("contains_reference", "accuracy", "checks_passed")
 
 
 def enter(ledger: Ledger, model: Any) -> None:

@@ -96,8 +96,8 @@ class CellRun(BlockRun):
     """What an experiment's `measure(run)` works with while it measures one cell.
 
     `append` stores a record under this cell. `first_index` is the first prompt index that is
-    free; a measurement that used `k` prompts adds `k` to it. `with aside():` keeps work of ours that
-    is not timed, such as scoring, out of the noise of the block.
+    free; a measurement that used `k` prompts adds `k` to it. `with aside():` keeps work of ours
+    that is not timed, such as scoring, out of the noise of the block.
     """
 
     cell: Cell

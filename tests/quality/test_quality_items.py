@@ -12,6 +12,7 @@ from inferometer.quality.items import ChoiceItem, ClassificationItem, CodeItem, 
 from inferometer.quality.parsing import accuracy, parse_function, parse_label, parse_letter
 from inferometer.quality.scoring import (
     Score,
+    contains_reference,
     exact_match,
     length_words,
     repetition,
@@ -121,6 +122,9 @@ def test_exact_match_and_f1() -> None:
     assert exact_match("It is the Black Sea", ["Black Sea"]).value == 0
     assert token_f1("It is the Black Sea", ["Black Sea", "sea"]).value == pytest.approx(4 / 6)
     assert token_f1("no", ["yes"]).value == 0
+    assert contains_reference("It is the Black Sea.", ["black sea", "x"]).value == 1
+    assert contains_reference("It is blackened", ["black"]).value == 0
+    assert contains_reference(" ", ["black"]).status == "empty"
     assert exact_match("A", ["a"]).value == 1  # nothing but an article is kept
     for score in (exact_match(" \n", ["x"]), token_f1("", ["x"]), length_words("")):
         assert (score.value, score.status) == (0, "empty")

@@ -17,7 +17,7 @@ from inferometer.quality.paired import ItemScore, PairedAccuracy, PairedScores
 from inferometer.quality.pairs import WRONG
 from inferometer.stats import intervals, proportions
 
-ZERO_ONE = ("accuracy", "accuracy_by_length", "exact_match", "checks_passed")
+ZERO_ONE = ("accuracy", "accuracy_by_length", "exact_match", "contains_reference", "checks_passed")
 """Metrics of which an item has 0 or 1, whose differences are in percentage points."""
 COMPOSED = ("rouge_l", "bleu", "bertscore_f1", "coherence", "exact_match", "token_f1")
 """Metrics of the composite, by what their names begin with, beside `ZERO_ONE`; length and

@@ -23,6 +23,7 @@ PACKAGE = HOSTS.parents[1]
 TEXT = ("rouge_l", "bleu", "bertscore", "coherence")
 HERE: dict[str, Callable[[Any, str], Score]] = {
     "exact_match": lambda item, text: scoring.exact_match(text, item.references),
+    "contains_reference": lambda item, text: scoring.contains_reference(text, item.references),
     "token_f1": lambda item, text: scoring.token_f1(text, item.references),
     "length_words": lambda item, text: scoring.length_words(text),
     "repetition": lambda item, text: scoring.repetition(text),

@@ -47,6 +47,18 @@ def exact_match(answer: str, references: Sequence[str]) -> Score:
     return Score("exact_match", float(same))
 
 
+def contains_reference(answer: str, references: Sequence[str]) -> Score:
+    """1 when the words of a normalized reference stand together in the normalized answer, else 0.
+
+    For models that answer in sentences, which an exact match takes as wrong throughout.
+    """
+    if not answer.strip():
+        return empty("contains_reference", 0.0)
+    text = f" {' '.join(normalized(answer))} "
+    held = any(f" {' '.join(normalized(reference))} " in text for reference in references)
+    return Score("contains_reference", float(held))
+
+
 def token_f1(answer: str, references: Sequence[str]) -> Score:
     """Best F1 over the references of the normalized words, as bags (SQuAD); from 0 to 1."""
     if not answer.strip():

@@ -85,7 +85,10 @@ TASKS = {
         GenerationTask(
             "summarization", SummarizationItem, _summarization, 96, TEXT_METRICS + FORM_METRICS
         ),
-        GenerationTask("qa", QaItem, _qa, 32, ("exact_match", "token_f1", "length_words")),
+        GenerationTask(
+            *("qa", QaItem, _qa, 32),
+            ("exact_match", "contains_reference", "token_f1", "length_words"),
+        ),
         GenerationTask("code", CodeItem, _code, 384, ("checks_passed", "length_words")),
         GenerationTask("creative", CreativeItem, _creative, 160, TEXT_METRICS + FORM_METRICS),
         GenerationTask("classification", ClassificationItem, _classification, 16, ("accuracy",)),

@@ -160,9 +160,7 @@ class Selection:
         """Digests of the items that a design measures with, by folder and file."""
         configured = self.repository.config.quality.data_dir
         named = {"quality.data_dir": configured}
-        folders = {
-            key: named.get(key, self.repository.root / key) for key in design.measures_with
-        }
+        folders = {key: named.get(key, self.repository.root / key) for key in design.measures_with}
         return {
             key: {path.name: digests.of_file(path) for path in sorted(folder.glob("*.jsonl"))}
             if folder
