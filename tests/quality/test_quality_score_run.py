@@ -57,7 +57,7 @@ def test_every_metric_of_a_task_once_for_each_text(tmp_path: Path) -> None:
     assert [s.metric for s in done.scored[0].scores] == list(TASKS["qa"].metrics)
     assert done.scored[0].scores == done.scored[1].scores
     assert (done.scored[0].scores[0].value, done.scored[2].scores[0].value) == (1, 0)
-    assert (done.computed, done.reused, len(lines(tmp_path))) == (6, 0, 6)
+    assert (done.computed, done.reused, len(lines(tmp_path))) == (8, 0, 8)
     again = run(answers, tmp_path)
     assert (again.computed, again.reused) == (0, 6)
     assert again.scored == done.scored
