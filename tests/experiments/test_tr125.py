@@ -132,7 +132,8 @@ def test_the_worst_benchmark_bounds_a_level(standard):
     assert worst.interval.high == min(one.interval.high for one in each)
     assert all(one.interval.confidence == pytest.approx(1 - 0.05 / 3) for one in each)
     seen = [outcomes(file)[name] for name in ("q8_keeps", "q4_k_m_keeps", "q2_k_fails")]
-    assert seen == ["supported", "inconclusive", "supported"]
+    # without one lost item, the 150 of `tasks` cannot show that less than 2 points are lost
+    assert seen == ["inconclusive", "inconclusive", "supported"]
     for level, expected in {"q8_0": "pass", "q4_k_m": "undecided", "q2_k": "fail"}.items():
         assert file[names.compatible_name(MODEL, level)].value == expected
 
@@ -284,7 +285,7 @@ def test_a_level_that_a_configuration_adds_is_in_every_table(tmp_path):
 def test_the_report_is_whole(standard):
     root, file = standard
     text = report(root / FOLDER, file)
-    assert "Q8_0 keeps the quality on every benchmark." in text
+    assert "Whether Q8_0 keeps the quality" in text
     assert "Whether Q4_K_M stays acceptable is not decided." in text
     assert "`coherence` has no value: `no encoder here`" in text
     assert set(file.figures) == {f"{MODEL}-{which}.svg" for which in ("loss", "tokens", "speed")}

@@ -1,4 +1,4 @@
-"""Serve one GGUF file, in process, for what a server does not give: log-probabilities.
+"""Serve one GGUF file, in process, for what its server does not give: how likely given texts are.
 
 Runs inside the environment `quantize`, whose cyllama holds llama.cpp as a library, and imports only
 that, numpy, the standard library and the files beside it. It takes its settings as one JSON

@@ -1,4 +1,4 @@
-"""llama.cpp in process: a worker that gives log-probabilities, which its server does not."""
+"""llama.cpp in process: a worker that tells how likely given texts are, as its server does not."""
 
 from pathlib import Path
 from typing import Any, Literal
