@@ -5,7 +5,7 @@ from inferometer.quality import entries
 from inferometer.stats import compare
 from inferometer.stats.tost_result import ALPHA
 
-IDENTICAL, YES, NO = "identical", "yes", "not shown"
+YES, NO = "yes", "not shown"
 DIFFERENCE, ALIKE = ".difference", ".alike"
 
 
@@ -24,13 +24,15 @@ def enter(ledger: Ledger, compared) -> None:  # type: ignore[no-untyped-def]
 
 
 def _family(ledger: Ledger, compared, names: list[str]) -> None:  # type: ignore[no-untyped-def]
-    tested = {name: entries.equivalent(compared.tests[name]) for name in names}
+    tested = {
+        name: entries.equivalent(compared.tests[name], compared.margins[name]) for name in names
+    }
     ps = {name: p for name, (_, p) in tested.items() if p is not None}
     adjusted = dict(zip(ps, compare.holm(list(ps.values())).p_adjusted, strict=True)) if ps else {}
-    for name, (shown, p) in tested.items():
+    for name, (_, p) in tested.items():
         found = ledger.findings[name]
         if p is None:
-            value, said = (IDENTICAL, None) if shown else (NO, found.no_interval)
+            value, said = NO, found.no_interval
         else:
             value = YES if adjusted[name] < ALPHA else NO
             said = f"p {p:.3g}, adjusted {adjusted[name]:.3g} over {len(ps)} metrics"

@@ -35,14 +35,11 @@ def _same(ledger: Ledger, compared: Any, name: str, hypothesis: Hypothesis) -> J
     """Two one-sided tests within the margin; a whole interval beyond it refutes."""
     if name not in ledger.findings or name not in compared.tests:
         return Judgement("not testable here", ABSENT, [])
-    shown, p = entries.equivalent(compared.tests[name])
-    seen = ends(ledger.findings[name])
     margin = hypothesis.margin or 0.0
+    shown, p = entries.equivalent(compared.tests[name], margin)
+    seen = ends(ledger.findings[name])
     if shown:
-        why = f" lies within `{margin:g}` either way"
-        if p is None:
-            why = f": no difference in any of [[{name}|n]], so that there is nothing to test"
-        return Judgement("supported", f"[[{name}]]{why}", [name], p)
+        return Judgement("supported", f"[[{name}]] lies within `{margin:g}` either way", [name], p)
     if seen and ((seen[0] or 0.0) > margin or (seen[1] or 0.0) < -margin):
         return Judgement("refuted", f"[[{name}]] lies beyond `{margin:g}`", [name], p)
     return Judgement(

@@ -107,7 +107,7 @@ def test_a_difference_of_rates_is_in_points_on_the_items_of_both(ledger):
     assert gap.interval.low < 25 < gap.interval.high
     assert "second: 1 invalid" in gap.notes
     assert "1 items without a value, left out of both" in gap.notes
-    assert entries.equivalent(seen)[0] is False
+    assert entries.equivalent(seen, 2.0)[0] is False
 
 
 def test_pairing_is_by_item_and_not_by_place(ledger):
@@ -117,25 +117,26 @@ def test_pairing_is_by_item_and_not_by_place(ledger):
     gap = ledger.findings["gap"]
     assert gap.value == pytest.approx(-5e-4)
     assert gap.interval.high - gap.interval.low < 1e-3
-    shown, p = entries.equivalent(seen)
+    shown, p = entries.equivalent(seen, 0.02)
     assert shown
     assert p < 1e-6
 
 
-def test_identical_items_have_no_interval_and_are_equivalent(ledger):
+def test_identical_items_have_no_interval_and_are_equivalent_if_they_are_many(ledger):
     a = scored(*np.linspace(0, 1, 40))
     seen = entries.enter_difference(ledger, "gap", "gap", a, a, WHERE, margin=0.02, zero_one=False)
     gap = ledger.findings["gap"]
     assert (gap.value, gap.interval) == (0, None)
     assert "no spread" in gap.no_interval
-    assert entries.equivalent(seen) == (True, None)
+    assert entries.equivalent(seen, 0.02) == (False, pytest.approx(0.98**40))
+    assert entries.equivalent(seen, 0.1) == (True, pytest.approx(0.9**40))
 
 
 def test_too_few_items_show_nothing(ledger):
     pair = scored(0.1, 0.2), scored(0.1, 0.3)
     seen = entries.enter_difference(ledger, "gap", "gap", *pair, WHERE, margin=0.5, zero_one=False)
     assert ledger.findings["gap"].interval is None
-    assert entries.equivalent(seen)[0] is not True
+    assert entries.equivalent(seen, 0.5)[0] is not True
 
 
 def test_a_share_and_one_of_nothing(ledger):

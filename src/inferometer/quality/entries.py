@@ -16,10 +16,11 @@ from inferometer.quality import paired
 from inferometer.quality.paired import ItemScore, PairedAccuracy, PairedScores
 from inferometer.quality.pairs import WRONG
 from inferometer.stats import intervals, proportions
+from inferometer.stats.tost_result import ALPHA
 
 ZERO_ONE = ("accuracy", "accuracy_by_length", "exact_match", "contains_reference", "checks_passed")
 """Metrics of which an item has 0 or 1, whose differences are in percentage points."""
-COMPOSED = ("rouge_l", "bleu", "bertscore_f1", "coherence", "exact_match", "token_f1")
+COMPOSED = ("rouge_l", "bleu", "bertscore_f1", "coherence", "token_f1")
 """Metrics of the composite, by what their names begin with, beside `ZERO_ONE`; length and
 repetition are no degrees of good."""
 N_OF = "items"
@@ -145,13 +146,18 @@ def enter_difference(
     return seen
 
 
-def equivalent(seen: PairedAccuracy | PairedScores) -> tuple[bool | None, float | None]:
-    """(whether equivalence is shown, its p); items that are all equal need no test: (True, None).
+def equivalent(
+    seen: PairedAccuracy | PairedScores, margin: float
+) -> tuple[bool | None, float | None]:
+    """(whether equivalence within `margin` is shown, its p); None where there are too few items.
 
-    The first is None where there are too few items for a test.
+    Items that are all equal have no spread to test by. Scores being from 0 to 1, a mean that
+    differs by the margin takes a share of at least `margin` of items that differ: p is then the
+    chance to meet none of them, ``(1 - margin)^n``.
     """
     if isinstance(seen, PairedScores) and seen.identical:
-        return True, None
+        p = (1 - margin) ** seen.n
+        return p < ALPHA, p
     return (seen.equivalence.equivalent, seen.equivalence.p) if seen.equivalence else (None, None)
 
 
