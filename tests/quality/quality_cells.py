@@ -9,12 +9,13 @@ from typing import Any
 
 from checkouts import REPOSITORY
 
-from inferometer import design
+from inferometer import design, environments
 from inferometer.artifacts.catalog import shipped
 from inferometer.design import Cell, Sut
 from inferometer.quality.cells import measure
 from inferometer.quality.measuring import QualityEffort
 from inferometer.session import CellOutcome, CellRun
+from inferometer.stacks.registry import stack_of
 from inferometer.subjects import Plan, Subjects
 
 DESIGN = design.load(REPOSITORY / "experiments/tr124_quality_baseline")
@@ -64,6 +65,9 @@ def on(
     async def main() -> None:
         members = [sut.model_copy(update={"companion": None})]
         members += [sut.companion] if sut.companion else []
+        for member in members:
+            stack, settings = stack_of(member, "tests")
+            environments.ensure(REPOSITORY, str(stack.environment_for(settings)))
         plan = Plan(
             root=REPOSITORY,
             where="tests",
