@@ -48,7 +48,7 @@ class Model:
         llama_cpp.disable_logging()
         llama_cpp.llama_backend_init()
         params = llama_cpp.LlamaModelParams()
-        params.n_gpu_layers = options["gpu_layers"]
+        params.n_gpu_layers = 0  # the package is a CPU build
         self._model = WithVocabulary(options["model"], params)
         self._vocab = self._model.get_vocab()
         self.context = min(options["context"], self._model.n_ctx_train)
@@ -60,13 +60,10 @@ class Model:
         self._context = llama_cpp.LlamaContext(self._model, wanted, verbose=False)
         self._batch = llama_cpp.LlamaBatch(n_tokens=options["context"], embd=0, n_seq_max=1)
         self.facts = {
-            "device": "cpu" if not options["gpu_layers"] else "cuda:0",
+            "device": "cpu",
             "library": f"cyllama {version('cyllama')}, llama.cpp {llama_cpp.ggml_commit()}",
             "context": self._context.n_ctx,
             "threads": self._context.n_threads(),
-            "gpu_layers": options["gpu_layers"],
-            "kv_type": options["kv_type"],
-            "flash_attention": options["flash_attention"],
             "vocabulary": self._vocab.n_vocab,
             "params": self._model.n_params,
             "weight_bytes": self._model.size,

@@ -24,7 +24,6 @@ class LlamaCppInProcessSettings(BaseModel):
 
     context: int = Field(default=2048, ge=16)
     threads: int | None = Field(default=None, ge=1)
-    gpu_layers: int = Field(default=0, ge=0)
     kv_type: Literal["f32", "f16"] = "f16"
     flash_attention: Literal["auto", "on", "off"] = "auto"
 
@@ -40,9 +39,7 @@ class LlamaCppInProcess:
         return "quantize"
 
     def why_not(self, settings: Any) -> str | None:
-        """Layers on a GPU, which this build does not know."""
-        if settings.gpu_layers:
-            return "the packaged library is a CPU build: it has no GPU layers"
+        """Nothing speaks against it: the package is a CPU build."""
         return None
 
     def dialect(self, settings: Any) -> None:
@@ -60,14 +57,14 @@ class LlamaCppInProcess:
     async def read_back(
         self, http: aiohttp.ClientSession, base_url: str, settings: Any
     ) -> dict[str, Any]:
-        """The facts of the loaded model from `/props`, checked against the settings."""
+        """The facts of the loaded model from `/props`; context and threads are checked.
+
+        The library does not tell the type of its cache, nor whether it uses flash attention.
+        """
         seen = await get_json(http, base_url + "/props")
         asked = {
             "context": settings.context,
             "threads": local.threads_of(settings),
-            "gpu_layers": settings.gpu_layers,
-            "kv_type": settings.kv_type,
-            "flash_attention": settings.flash_attention,
         }
         local.check(
             self.name, asked, seen, "llama.cpp rounds the context up: use a multiple of 256"
