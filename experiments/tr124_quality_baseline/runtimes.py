@@ -10,8 +10,6 @@ from inferometer.quality import entries
 from inferometer.quality.paired import ItemScore, PairedAccuracy, PairedScores
 
 OTHER = "transformers"
-NOT_TESTED = 1.0
-"""Margin that the comparison of a metric asks for which is estimated, but tested nowhere."""
 
 
 @dataclass
@@ -33,19 +31,15 @@ class Compared:
         metric: str,
     ) -> None:
         """Enter the first side minus the second; nothing where no item has a score on both."""
-        known = [{one.item for one in side if _counts(one, metric)} for side in sides]
-        if not known[0] & known[1]:
-            return
         zero_one = metric in entries.ZERO_ONE
+        margin = self.points if zero_one else self.margin
+        shared = {"margin": margin, "zero_one": zero_one}
+        seen = entries.enter_difference(ledger, name, title, *sides, where, **shared)
+        if seen is None:
+            return
+        self.tests[name] = seen
         if entries.composed(metric) or metric == "composite":
-            self.margins[name] = self.points if zero_one else self.margin
-        shared = {"margin": self.margins.get(name, NOT_TESTED), "zero_one": zero_one}
-        self.tests[name] = entries.enter_difference(ledger, name, title, *sides, where, **shared)
-
-
-def _counts(one: ItemScore, metric: str) -> bool:
-    wrong = metric in entries.ZERO_ONE and one.status in ("invalid", "empty")
-    return one.value is not None or wrong
+            self.margins[name] = margin
 
 
 def enter(ledger: Ledger, table, suts, margin: float, points: float) -> Compared:  # type: ignore[no-untyped-def]

@@ -21,9 +21,7 @@ def enter(ledger: Ledger, table, suts) -> None:  # type: ignore[no-untyped-def]
 
 def notes(ledger: Ledger) -> list[str]:
     """What was asked, and metrics that could not be had, in words."""
-    lost = entries.selected(ledger, {"kind": "score", "status": "not testable here"})
-    why = sorted(set(zip(lost["metric"], lost["reason"], strict=True))) if len(lost) else []
-    said = [f"`{metric}` has no value: `{reason}`" for metric, reason in why]
+    said = entries.unavailable(ledger)
     asked = entries.selected(ledger, {"kind": "items"})
     if "faulty" in asked:
         faulty = asked[asked["faulty"].fillna(0) > 0]

@@ -6,12 +6,10 @@ from typing import Any
 
 from inferometer.analysis import Judgement, Ledger
 from inferometer.design import Hypothesis
-from inferometer.quality import entries
-from inferometer.quality.tiers import at_least, at_most
+from inferometer.quality import entries, judging
 from inferometer.quantization import ends, score_name
 
 ABSENT = "what it compares has no valid cells on both sides"
-OUTCOMES = {"pass": "supported", "fail": "refuted", "undecided": "inconclusive"}
 SUT, OTHER = "llamacpp", "transformers"
 
 
@@ -50,18 +48,7 @@ def _same(ledger: Ledger, compared: Any, name: str, hypothesis: Hypothesis) -> J
 def _bounded(ledger: Ledger, pattern: str, hypothesis: Hypothesis) -> Judgement:
     """A whole interval on the declared side of a bound (`low` or `high`)."""
     name = pattern.format(sut=hypothesis.sut or SUT)
-    found = ledger.findings.get(name)
-    if found is None or found.value is None:
-        return Judgement(
-            "not testable here", found.reason if found and found.reason else ABSENT, []
-        )
-    if hypothesis.low is not None:
-        judged = at_least(ends(found), hypothesis.low)
-    else:
-        judged = at_most(ends(found), hypothesis.high or 0.0)
-    side = "at least" if hypothesis.low is not None else "at most"
-    bound = hypothesis.low if hypothesis.low is not None else hypothesis.high
-    return Judgement(OUTCOMES[judged], f"[[{name}]] against {side} `{bound:g}`", [name])  # type: ignore[arg-type]
+    return judging.bounded(ledger.findings.get(name), hypothesis, ABSENT)
 
 
 def _all_alike(ledger: Ledger, pattern: str, hypothesis: Hypothesis) -> Judgement:

@@ -36,12 +36,10 @@ def _differences(ledger: Ledger, one: Any, base: Any, quality: Any) -> Tested:
     for benchmark, select in quality.ASKED.items():
         name = names.difference_name(one.model, one.level, benchmark)
         title = f"right answers on {benchmark}, {one.name} minus the baseline"
-        where, found = select(one, base), quality.pair(ledger, benchmark, one, base)
-        if found:
-            shared: dict[str, Any] = {"margin": MARGIN_PP, "zero_one": True}
-            shared["confidence"] = confidence
-            seen = entries.enter_difference(ledger, name, title, *found, where, **shared)
-            assert isinstance(seen, PairedAccuracy)
+        where, sides = select(one, base), quality.pair(ledger, benchmark, one, base)
+        shared: dict[str, Any] = {"margin": MARGIN_PP, "zero_one": True, "confidence": confidence}
+        seen = entries.enter_difference(ledger, name, title, *sides, where, **shared)
+        if isinstance(seen, PairedAccuracy):
             tested[one.name, benchmark] = seen, where
         else:
             how = "quality.paired"
@@ -174,20 +172,17 @@ def _changed(ledger: Ledger, name: str, benchmark: str, seen: PairedAccuracy, wh
 def _letters(ledger: Ledger, one: Any, base: Any, quality: Any) -> None:
     for benchmark in [name for name in quality.ASKED if name != quality.TASKS]:
         about = quality.letters(benchmark)(one, base)
-        found = quality.paired([quality.scores(ledger, about, each.served) for each in (one, base)])
-        if found:
-            name = f"{one.name}.{benchmark}.letter_difference"
-            title = f"right letters on {benchmark}, {one.name} minus the baseline"
-            shared: dict[str, Any] = {"margin": MARGIN_PP, "zero_one": True}
-            entries.enter_difference(ledger, name, title, *found, about, **shared)
+        sides = [quality.scores(ledger, about, each.served) for each in (one, base)]
+        name = f"{one.name}.{benchmark}.letter_difference"
+        title = f"right letters on {benchmark}, {one.name} minus the baseline"
+        shared: dict[str, Any] = {"margin": MARGIN_PP, "zero_one": True}
+        entries.enter_difference(ledger, name, title, *sides, about, **shared)
 
 
 def _composite(ledger: Ledger, one: Any, base: Any, quality: Any) -> None:
     about = quality.answers(one, base)
     rows = entries.selected(ledger, about)
     sides = [entries.composite(rows[rows["sut"] == each.served]) for each in (one, base)]
-    if found := quality.paired(sides):
-        name = f"{one.name}.composite_difference"
-        title = f"composite, {one.name} minus the baseline"
-        shared: dict[str, Any] = {"margin": MARGIN_COMPOSITE, "zero_one": False}
-        entries.enter_difference(ledger, name, title, *found, about, **shared)
+    name, title = f"{one.name}.composite_difference", f"composite, {one.name} minus the baseline"
+    shared: dict[str, Any] = {"margin": MARGIN_COMPOSITE, "zero_one": False}
+    entries.enter_difference(ledger, name, title, *sides, about, **shared)

@@ -3,6 +3,7 @@
 from inferometer import quantization, validity
 from inferometer.analysis import Analysis, Ledger, judge
 from inferometer.experiments import Experiment
+from inferometer.quality import entries
 
 
 def analyse(ledger: Ledger, experiment: Experiment, depth: str) -> Analysis:
@@ -23,5 +24,5 @@ def analyse(ledger: Ledger, experiment: Experiment, depth: str) -> Analysis:
         decisions=[quantization.decision(name, ledger.findings) for name in found],
         figures=draw.figures(ledger, found),
         validity=validity.of_sessions(ledger, {"kind": "request"}),
-        notes=[*levels.notes(ledger, found, experiment.design), *quality.notes(ledger)],
+        notes=[*levels.notes(ledger, found, experiment.design), *entries.unavailable(ledger)],
     )

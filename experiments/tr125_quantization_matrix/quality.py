@@ -26,17 +26,6 @@ def enter(ledger: Ledger, model: Any) -> None:
         _texts(ledger, one)
 
 
-def notes(ledger: Ledger) -> list[str]:
-    """Metrics that could not be had."""
-    lost = entries.selected(ledger, {"kind": "score", "status": "not testable here"})
-    if "reason" not in lost or "metric" not in lost:
-        return []
-    said = sorted(
-        {(metric, str(why)) for metric, why in zip(lost.metric, lost.reason, strict=True)}
-    )
-    return [f"`{metric}` has no value: `{reason}`" for metric, reason in said]
-
-
 def letters(benchmark: str) -> Callable[..., Where]:
     """What selects the scores of some levels by the letter that they answer."""
 
@@ -74,20 +63,10 @@ ASKED: dict[str, Callable[..., Where]] = {
 """Benchmark -> what selects the scores of some levels on it."""
 
 
-def pair(ledger: Ledger, benchmark: str, one: Any, base: Any) -> list[list[ItemScore]] | None:
-    """The scores of a level and its baseline; `None` where they have no item in common."""
+def pair(ledger: Ledger, benchmark: str, one: Any, base: Any) -> list[list[ItemScore]]:
+    """The scores of a level and of its baseline."""
     where = ASKED[benchmark](one, base)
-    return paired([scores(ledger, where, _sut(each, benchmark)) for each in (one, base)])
-
-
-def paired(found: list[list[ItemScore]]) -> list[list[ItemScore]] | None:
-    """Both sides, if an item has a value on both."""
-    counted = ("invalid", "empty")
-    first, second = (
-        {one.item for one in side if one.value is not None or one.status in counted}
-        for side in found
-    )
-    return found if first & second else None
+    return [scores(ledger, where, _sut(each, benchmark)) for each in (one, base)]
 
 
 def scores(ledger: Ledger, where: Where, sut: str | None) -> list[ItemScore]:

@@ -8,11 +8,10 @@ from inferometer import quantization as names
 from inferometer.analysis import Judgement, Ledger
 from inferometer.design import Hypothesis
 from inferometer.findings import Finding
-from inferometer.quality.tiers import at_least, at_most
+from inferometer.quality import judging
 from inferometer.quantization import ends
 
 ABSENT = "the level or its baseline was not measured"
-OUTCOMES = {"pass": "supported", "fail": "refuted", "undecided": "inconclusive"}
 
 
 def tests(ledger: Ledger, found: dict[str, Any]) -> dict[str, Callable[[Hypothesis], Judgement]]:
@@ -51,15 +50,8 @@ def _bounded(
     hypothesis: Hypothesis, *, ledger: Ledger, levels: dict[str, Any], name: Callable[[Any], str]
 ) -> Judgement:
     """A whole interval on the declared side of a bound (`low` or `high`)."""
-    found = _of(ledger, levels, hypothesis.sut, name)
-    if isinstance(found, str):
-        return Judgement("not testable here", found, [])
-    if hypothesis.low is not None:
-        judged, side = at_least(ends(found), hypothesis.low), f"at least `{hypothesis.low:g}`"
-    else:
-        high = hypothesis.high or 0.0
-        judged, side = at_most(ends(found), high), f"at most `{high:g}`"
-    return Judgement(OUTCOMES[judged], f"[[{found.id}]] against {side}", [found.id])  # type: ignore[arg-type]
+    found = ledger.findings.get(name(levels[hypothesis.sut])) if hypothesis.sut in levels else None
+    return judging.bounded(found, hypothesis, ABSENT)
 
 
 def _above_one(hypothesis: Hypothesis, *, ledger: Ledger, levels: dict[str, Any]) -> Judgement:

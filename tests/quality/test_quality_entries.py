@@ -139,6 +139,24 @@ def test_too_few_items_show_nothing(ledger):
     assert entries.equivalent(seen, 0.5)[0] is not True
 
 
+def test_sides_without_a_common_item_are_compared_by_nothing(ledger):
+    empty = [ItemScore("t/0", None, "empty")]
+    shared = {"margin": 5.0, "zero_one": False}
+    seen = entries.enter_difference(ledger, "d", "d", scored(1.0), empty, WHERE, **shared)
+    assert (seen, ledger.findings) == (None, {})
+    shared["zero_one"] = True  # an empty answer is wrong then
+    seen = entries.enter_difference(ledger, "d", "d", scored(1.0), empty, WHERE, **shared)
+    assert seen.difference_pp == 100
+
+
+def test_what_is_unavailable_is_said_once(ledger):
+    assert entries.unavailable(ledger) == []
+    rows = {"session": "a/00", "line": range(3), "kind": "score", "metric": ["m", "m", "n"]}
+    rows |= {"status": ["not testable here"] * 2 + ["ok"], "reason": ["no index"] * 2 + [None]}
+    said = entries.unavailable(Ledger(pd.DataFrame(rows)))
+    assert said == ["`m` has no value: `no index`"]
+
+
 def test_a_share_and_one_of_nothing(ledger):
     entries.enter_share(ledger, "all", "share", 20, 20, WHERE, reason="-", notes="1 left out")
     entries.enter_share(ledger, "none", "share", 0, 0, WHERE, reason="nothing was answered")

@@ -14,7 +14,7 @@ import pandas as pd
 from inferometer.analysis import Ledger, Where, select
 from inferometer.quality import paired
 from inferometer.quality.paired import ItemScore, PairedAccuracy, PairedScores
-from inferometer.quality.pairs import WRONG
+from inferometer.quality.pairs import WRONG, in_common
 from inferometer.stats import intervals, proportions
 from inferometer.stats.tost_result import ALPHA
 
@@ -124,13 +124,17 @@ def enter_difference(
     margin: float,
     zero_one: bool,
     confidence: float = 0.95,
-) -> PairedAccuracy | PairedScores:
+) -> PairedAccuracy | PairedScores | None:
     """Enter `a` minus `b` on the same items, with the interval of `paired`; returns its tests.
+
+    Nothing is entered, and None returned, where no item has a score on both sides.
 
     `margin` is the half-width of equivalence: percentage points for a 0/1 metric, else the unit of
     the metric. `where` selects the rows of both SUTs. `confidence` is that of the interval: above
-    .95 where several hold together. ValueError where they share no item.
+    .95 where several hold together.
     """
+    if not in_common(a, b, zero_one):
+        return None
     said: dict[str, Any] = {"confidence": confidence, "n_of": N_OF, "where": where}
     seen: PairedAccuracy | PairedScores
     if zero_one:
@@ -176,6 +180,15 @@ def selected(ledger: Ledger, where: Where) -> pd.DataFrame:
     if missing := set(where) - set(ledger.observations.columns):
         return ledger.observations.iloc[:0].assign(**dict.fromkeys(missing))
     return select(ledger.observations, where)
+
+
+def unavailable(ledger: Ledger) -> list[str]:
+    """Metrics that could not be had on this machine, in words."""
+    lost = selected(ledger, {"kind": "score", "status": "not testable here"})
+    if lost.empty:
+        return []
+    said = sorted(set(zip(lost["metric"], lost["reason"], strict=True)))
+    return [f"`{metric}` has no value: `{reason}`" for metric, reason in said]
 
 
 def enter_share(

@@ -83,6 +83,11 @@ class Pairs:
         return Side(mean, rate, used.count("invalid"), used.count("empty"), missing)
 
 
+def in_common(a: Sequence[ItemScore], b: Sequence[ItemScore], binary: bool) -> bool:
+    """Whether an item has a score on both sides, so that they can be compared."""
+    return not _values("a", a, binary).keys().isdisjoint(_values("b", b, binary))
+
+
 def _values(name: str, scores: Sequence[ItemScore], binary: bool) -> dict[str, float]:
     found: dict[str, float] = {}
     seen: set[str] = set()
