@@ -44,6 +44,8 @@ class Truth:
     faulty: int = 0
     no_encoder: str | None = None
     broken_alone: str | None = None
+    cut_otherwise: int = 0
+    """Items of a benchmark whose text the tokenizer cuts into other tokens."""
 
 
 def score(cell: int, task: str, item: str, metric: str, value: float | None, **more) -> dict:
@@ -109,7 +111,7 @@ def chosen(truth: Truth, index: int, cell: Cell, log_probs: bool, items: int = I
         subject = {"cluster": f"subject {number % 10}" if name == "mmlu" else None}
         if log_probs:
             yield score(index, name, item, "accuracy", right, **subject)
-            value = -1.5 - number / 100
+            value = -1.5 - number / 100 - (0.25 if number < truth.cut_otherwise else 0)
             yield score(index, name, item, "right_log_prob", value, **subject)
         else:
             invalid = number % 5 == 0

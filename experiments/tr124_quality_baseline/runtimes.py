@@ -10,6 +10,8 @@ from inferometer.quality import entries
 from inferometer.quality.paired import ItemScore, PairedAccuracy, PairedScores
 
 OTHER = "transformers"
+APART = 0.001
+"""Nats of one log-probability that rounding does not explain; float32 stays below .0001."""
 
 
 @dataclass
@@ -155,6 +157,23 @@ def _below(ledger: Ledger, table, suts, compared: Compared) -> None:  # type: ig
                 name = f"inside.{benchmark}.{metric}.difference"
                 title = f"{metric} on {benchmark}, {pair[0]} minus {pair[1]}"
                 compared.difference(ledger, name, title, tuple(sides), about, metric)  # type: ignore[arg-type]
+                if metric == "right_log_prob":
+                    _apart(ledger, benchmark, sides, about)
     for sut in table.having(suts, "texts"):
         where = {"kind": "text", "sut": sut, "cell_valid": True}
         entries.enter_texts(ledger, sut, entries.selected(ledger, where), where)
+
+
+def _apart(ledger: Ledger, benchmark: str, sides: list[list[ItemScore]], where: Where) -> None:
+    """The share of items whose right choice is not equally likely: one cut into other tokens is."""
+    one, two = ({s.item: s.value for s in side if s.value is not None} for side in sides)
+    both = one.keys() & two.keys()
+    entries.enter_share(
+        ledger,
+        f"inside.{benchmark}.apart",
+        f"items of {benchmark} whose right choice differs by more than {APART:g} nats",
+        sum(abs(one[item] - two[item]) > APART for item in both),
+        len(both),
+        where,
+        reason="no item has a log-probability on both sides",
+    )

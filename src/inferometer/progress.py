@@ -2,9 +2,10 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from statistics import fmean
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -12,16 +13,35 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 @dataclass(frozen=True)
 class Position:
-    """Where one session stands among those that its workflow still has to measure.
+    """Where one session stands among all of its experiment.
 
-    `seconds_per_session` comes from sessions already done; `None` before the first.
+    `cells` has the number of cells of every session, in the order of measuring; `expected_s` what
+    each should take, `None` before one was measured.
     """
 
     title: str
     session: int
-    sessions: int
-    cells: int
-    seconds_per_session: float | None
+    cells: Sequence[int]
+    expected_s: Sequence[float] | None
+
+
+def expected_s(
+    sessions: Sequence[tuple[str, int]], measured: Sequence[tuple[str, int, float]]
+) -> list[float] | None:
+    """Seconds that sessions should take, given as (SUT, cells); `None` before one was measured.
+
+    As those `measured`, (SUT, cells, seconds), of the same SUT and as many cells; else of any SUT
+    and as many; else by the cell: some phases are measured in the first block alone.
+    """
+    if not measured:
+        return None
+    pace = sum(seconds for *_, seconds in measured) / sum(cells for _, cells, _ in measured)
+    found = []
+    for sut, cells in sessions:
+        alike = [one for one in measured if one[1] == cells]
+        own = [one for one in alike if one[0] == sut]
+        found.append(fmean(one[2] for one in own or alike) if alike else pace * cells)
+    return found
 
 
 class SessionProgress:
@@ -47,7 +67,7 @@ class SessionProgress:
             TextColumn("{task.fields[left]}"),
         ]
         with Progress(*columns, console=self._console, transient=True) as bar:
-            total = self.position.sessions * self.position.cells
+            total = sum(self.position.cells)
             self._bar, self._task = bar, bar.add_task(self.position.title, total=total, left="")
             yield self
         self._bar = None
@@ -58,7 +78,8 @@ class SessionProgress:
 
     def cell(self, label: str) -> None:
         """Say which cell starts."""
-        self._show(f"cell {self.done + 1}/{self.position.cells} {label}")
+        cells = self.position.cells[self.position.session]
+        self._show(f"cell {self.done + 1}/{cells} {label}")
 
     def restart(self) -> None:
         """Begin the session anew: its cells count from the first again."""
@@ -77,12 +98,13 @@ class SessionProgress:
         """Seconds until the last session ends, from the pace so far; `None` before there is one."""
         where = self.position
         elapsed = time.monotonic() - self.started
-        session = where.seconds_per_session
-        if session is None:
+        expected = where.expected_s
+        if expected is None:
             if self.done == 0:
                 return None
-            session = elapsed / self.done * where.cells
-        return max(session - elapsed, 0.0) + (where.sessions - where.session - 1) * session
+            expected = [elapsed / self.done * cells for cells in where.cells]
+        this, *after = expected[where.session :]
+        return max(this - elapsed, 0.0) + sum(after)
 
     def _show(self, text: str) -> None:
         left = self.left_s()
@@ -90,7 +112,7 @@ class SessionProgress:
         where = self.position
         title = f"{where.title} · {text}"
         if self._bar is not None and self._task is not None:
-            completed = where.session * where.cells + self.done
+            completed = sum(where.cells[: where.session]) + self.done
             self._bar.update(self._task, description=title, completed=completed, left=remaining)
         else:
             print(f"{title}{' · ' if remaining else ''}{remaining}", file=sys.stderr, flush=True)

@@ -24,7 +24,7 @@ from inferometer.errors import NotTestableHere, UserError
 from inferometer.experiments import Experiment
 from inferometer.load.calibration import calibrate
 from inferometer.meters import host
-from inferometer.progress import Position, SessionProgress
+from inferometer.progress import Position, SessionProgress, expected_s
 from inferometer.records import RawWriter, Record
 from inferometer.subjects import Subjects
 
@@ -443,18 +443,19 @@ def _identity(task: Assignment) -> dict[str, Any]:
 def _position(task: Assignment) -> Position:
     order = task.design.session_order(task.depth, task.suts)
     results = task.experiment.results(task.root, task.machine, task.depth)
-    walls = []
+    measured = []
     for path in results.glob("raw/*/*.manifest.json"):
         try:
-            walls.append(manifest.read(path)["timing"]["wall_s"])
+            found = manifest.read(path)
+            measured.append((found["sut"], len(found["cell_order"]), found["timing"]["wall_s"]))
         except (UserError, KeyError):
             continue
+    sessions = [(sut, len(task.design.cells(task.depth, sut, block))) for sut, block in order]
     return Position(
         title=task.title,
         session=order.index((task.sut, task.block)),
-        sessions=len(order),
-        cells=len(task.design.cells(task.depth, task.sut, task.block)),
-        seconds_per_session=sum(walls) / len(walls) if walls else None,
+        cells=[cells for _, cells in sessions],
+        expected_s=expected_s(sessions, measured),
     )
 
 

@@ -80,6 +80,8 @@ def test_too_few_items_show_no_equality_of_accuracies(standard):
         gap = file[f"inside.{benchmark}.accuracy.difference"]
         assert (gap.value, gap.unit) == (0, "pp")
         assert gap.interval.low < -2 < 2 < gap.interval.high
+        apart = file[f"inside.{benchmark}.apart"]
+        assert (apart.value, apart.n) == (0, gap.n)
 
 
 def test_items_are_paired_and_metrics_are_one_family(tmp_path):
@@ -94,6 +96,12 @@ def test_items_are_paired_and_metrics_are_one_family(tmp_path):
     assert file["transformers.runtime.accuracy.alike"].value == "not shown"
     assert "adjusted" in file["transformers.runtime.rouge_l.alike"].notes
     assert "transformers.runtime.length_words.alike" not in file  # words have no margin
+
+
+def test_items_that_a_tokenizer_cuts_otherwise_are_counted(tmp_path):
+    file = found(tmp_path, {**SUTS, "transformers-inside": Truth(cut_otherwise=2)})
+    apart = file["inside.mmlu.apart"]
+    assert (apart.value, apart.n) == (2 / ITEMS, ITEMS)
 
 
 def test_answers_that_change_in_a_batch_are_counted(standard):
