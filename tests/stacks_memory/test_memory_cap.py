@@ -225,7 +225,7 @@ def test_a_capped_server_reads_its_weights_again_for_every_token(smollm, tmp_pat
     roomy, few = asyncio.run(faults(512))
     tight, many = asyncio.run(faults(130))
     assert roomy["status"] == tight["status"] == "ok"
-    assert few < 10 < 40 < many  # a page of the program itself may be missing now and then
+    assert few < 10 < 20 < many  # a page of the program itself may be missing now and then
     assert not groups()
 
 
