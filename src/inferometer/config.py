@@ -39,7 +39,7 @@ class QualityConfig(_Section):
     """Where items of public benchmarks are.
 
     `data_dir` holds `mmlu*.jsonl` and `arc_challenge*.jsonl`, or one of them; relative to where the
-    command runs. Without it they come from the dataset hub.
+    command runs. Without it the reports do not ask them.
     """
 
     data_dir: Path | None = None
