@@ -64,6 +64,11 @@ class Done:
         return [line for line in self.text.splitlines() if line.startswith("inferometer: ")]
 
 
+def _hear_interrupts() -> None:
+    """Be interruptible: what a shell starts in the background inherits that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Running:
     """A command that runs in a session of its own, its output in files."""
 
@@ -79,6 +84,7 @@ class Running:
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
+                preexec_fn=_hear_interrupts,
             )
 
     @property
