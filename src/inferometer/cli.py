@@ -18,6 +18,10 @@ VERBS: dict[str, tuple[str, str]] = {
     "calibrate": ("inferometer.load.calibration", "measure the load client's own error"),
     "environment": ("inferometer.stages.environment", "make the environment of a stack"),
     "fetch": ("inferometer.stages.fetch", "bring an artifact into the cache and verify it"),
+    "benchmarks": (
+        "inferometer.stages.benchmarks",
+        "bring the items of MMLU and ARC-Challenge from their hub into a folder",
+    ),
     "measure": ("inferometer.stages.measure", "measure one session (one block of one SUT)"),
     "tidy": ("inferometer.tidy", "turn sealed raw files into observations.parquet"),
     "analyse": ("inferometer.analysis", "turn observations into findings and figures"),
@@ -51,6 +55,10 @@ Sessions make the environment that they miss; this makes it ahead.""",
   inferometer fetch --list              the models, their size and licence, which are here
   inferometer fetch smollm2-135m-q4_1   98 MB into the cache
 Sessions fetch what they miss; this fetches ahead.""",
+    "benchmarks": """\
+  inferometer benchmarks ~/data/benchmarks --of-each 5
+Through lm-eval's own tasks, where the dataset hub can be reached; then ask them by
+snakemake reports/tr125.md --config quality='{data_dir: ~/data/benchmarks}'""",
     "measure": """\
   inferometer measure tr129 --sut llamacpp-serial --block 0 --depth quick
 One start of the server, every cell once; the raw file and its manifest go to

@@ -1,7 +1,8 @@
 """Run tasks of lm-eval on a Hugging Face folder: `quality_lm_eval.py JOB ANSWER`.
 
-Runs in the environment `quality`. What the datasets library keeps goes into a folder that is
-removed with the run where items are ours, and into the user's own cache where they are the hub's.
+A job without a `model` asks for the items of the tasks, as their dataset has them. Runs in the
+environment `quality`. What the datasets library keeps goes into a folder that is removed with the
+run where items are ours, and into the user's own cache where they are the hub's.
 """
 
 import json
@@ -14,14 +15,14 @@ from typing import Any
 
 
 def main() -> None:
-    """Evaluate, and write items, totals and versions."""
+    """Evaluate, and write items, totals and versions; or write the items alone."""
     job = json.loads(Path(sys.argv[1]).read_text())
     os.environ |= {"TOKENIZERS_PARALLELISM": "false", "TRANSFORMERS_VERBOSITY": "error"}
     with tempfile.TemporaryDirectory() as cache:
         if job["offline"]:
             os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": cache}
         try:
-            answer = _evaluate(job)
+            answer = _evaluate(job) if "model" in job else _items(job)
         except Exception as error:
             if job["offline"] or not _is_of_the_network(error):
                 raise
@@ -69,6 +70,14 @@ def _evaluate(job: dict[str, Any]) -> dict[str, Any]:
     }
     facts = {name: version(name) for name in ("lm-eval", "transformers", "torch", "datasets")}
     return {"items": items, "totals": totals, "facts": facts}
+
+
+def _items(job: dict[str, Any]) -> dict[str, Any]:
+    from lm_eval.tasks import TaskManager
+
+    found = TaskManager(include_path=job["include_path"]).load(job["tasks"])["tasks"]
+    docs = {name: [dict(doc) for doc in task.test_docs()] for name, task in sorted(found.items())}
+    return {"docs": docs, "facts": {name: version(name) for name in ("lm-eval", "datasets")}}
 
 
 def _item(task: str, sample: dict[str, Any]) -> dict[str, Any]:

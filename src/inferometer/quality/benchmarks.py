@@ -43,17 +43,21 @@ def benchmark(name: str) -> Benchmark:
     return BENCHMARKS[name]
 
 
+def benchmark_files(name: str, data_dir: Path) -> list[Path]:
+    """The files in `data_dir` that have a benchmark's name."""
+    return sorted(data_dir.expanduser().glob(f"{benchmark(name).name}*.jsonl"))
+
+
 def offline_items(name: str, data_dir: Path) -> ItemSet[ChoiceItem]:
     """The items of a benchmark, from the one file in `data_dir` that has its name.
 
     Each line has `id`, `question`, `choices`, `answer` (a label), and where they apply `labels`
     (else A, B, ...) and `subject`. Raises `UserError` when there is no such file, or several.
     """
-    prefix = benchmark(name).name
-    found = sorted(data_dir.expanduser().glob(f"{prefix}*.jsonl"))
+    found = benchmark_files(name, data_dir)
     if len(found) != 1:
         there = ", ".join(path.name for path in found) or "none"
         raise UserError(
-            f"quality.data_dir {data_dir}: needs exactly one file {prefix}*.jsonl, has {there}"
+            f"quality.data_dir {data_dir}: needs exactly one file {name}*.jsonl, has {there}"
         )
     return load_items(found[0], ChoiceItem)

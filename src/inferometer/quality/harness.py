@@ -12,7 +12,7 @@ import yaml
 from inferometer import environments
 from inferometer.errors import NotTestableHere, UserError
 from inferometer.quality.benchmarks import Benchmark, benchmark, offline_items
-from inferometer.quality.items import ChoiceItem
+from inferometer.quality.items import LETTERS, ChoiceItem
 from inferometer.quality.multiple_choice import Style, answers, context
 from inferometer.quality.process import Progress, run_host
 
@@ -113,6 +113,42 @@ def evaluate_hub(
     return _evaluate(root, model, job, dtype, batch, limit_s, on_progress)
 
 
+def hub_items(
+    root: Path,
+    benchmark: Benchmark,
+    *,
+    of_each: int = 0,
+    include_path: Path | None = None,
+    limit_s: float = 3600.0,
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """The items of lm-eval's own task as lines of `offline_items`, and the versions that gave them.
+
+    `of_each` keeps so many of each of its tasks (MMLU has one a subject), evenly spaced; 0 keeps
+    all. `include_path` is a folder with tasks that take the place of lm-eval's. Raises
+    `NotTestableHere` where the hub cannot be reached.
+    """
+    include = str(include_path) if include_path else None
+    job = {"tasks": [benchmark.hub_task], "include_path": include, "offline": False}
+    found = _run_lm_eval(root, job, limit_s)
+    lines = []
+    for task, docs in found["docs"].items():
+        count = min(of_each or len(docs), len(docs))
+        indices = [place * len(docs) // count for place in range(count)]
+        lines += [_line(docs[index], f"{task}_{index:05d}") for index in indices]
+    return lines, found["facts"]
+
+
+def _line(doc: dict[str, Any], otherwise: str) -> dict[str, Any]:
+    """A row of the dataset, of ARC or of MMLU, in our own terms."""
+    if "answerKey" in doc:
+        line = {"labels": doc["choices"]["label"], "choices": doc["choices"]["text"]}
+        line |= {"answer": doc["answerKey"]}
+    else:
+        line = {"subject": doc["subject"].replace("_", " ")}
+        line |= {"choices": doc["choices"], "answer": LETTERS[doc["answer"]]}
+    return {"id": str(doc.get("id", otherwise)), "question": doc["question"], **line}
+
+
 def evaluate(
     root: Path,
     model: Path,
@@ -148,14 +184,8 @@ def _evaluate(
 ) -> HarnessRun:
     if not (model / "config.json").is_file():
         raise UserError(f"{model}: no config.json; lm-eval takes a folder in Hugging Face format")
-    python = environments.ensure(root, ENVIRONMENT).python
     job |= {"model": str(model), "dtype": dtype, "batch": batch}
-    found = run_host(python, "quality_lm_eval", job, limit_s=limit_s, on_progress=on_progress)
-    if found.get("unreachable"):
-        raise NotTestableHere(
-            f"lm-eval's task {job['tasks'][0]} needs the dataset hub: {found['unreachable']}; "
-            "name a folder with its items as quality.data_dir"
-        )
+    found = _run_lm_eval(root, job, limit_s, on_progress)
     return HarnessRun(
         tuple(
             HarnessItem(**{**one, "log_probs": tuple(one["log_probs"])}) for one in found["items"]
@@ -163,3 +193,16 @@ def _evaluate(
         found["totals"],
         found["facts"],
     )
+
+
+def _run_lm_eval(
+    root: Path, job: dict[str, Any], limit_s: float, on_progress: Progress | None = None
+) -> dict[str, Any]:
+    python = environments.ensure(root, ENVIRONMENT).python
+    found = run_host(python, "quality_lm_eval", job, limit_s=limit_s, on_progress=on_progress)
+    if found.get("unreachable"):
+        raise NotTestableHere(
+            f"lm-eval's task {job['tasks'][0]} needs the dataset hub: {found['unreachable']}; "
+            "name a folder with its items as quality.data_dir (docs/quality.md)"
+        )
+    return found

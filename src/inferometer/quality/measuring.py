@@ -34,8 +34,8 @@ LETTER_TOKENS = 8
 GONE = ("refused", "disconnected")
 """How requests end when nobody answers any more."""
 NO_FOLDER = (
-    "items of public benchmarks are in no repository: name a folder that holds them as "
-    "quality.data_dir (docs/quality.md)"
+    "items of public benchmarks are in no repository: bring them into a folder by "
+    "`inferometer benchmarks FOLDER` and name it as quality.data_dir (docs/quality.md)"
 )
 
 
