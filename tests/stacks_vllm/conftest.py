@@ -9,10 +9,12 @@ from checkouts import REPOSITORY
 
 from inferometer import environments
 
+# Large enough to take a while for each token: where vLLM's HTTP server is slower than its engine,
+# it sends tokens together, and then nothing is seen of streaming.
 MODEL = {
     "vocab_size": 2000,
-    "hidden_size": 256,
-    "intermediate_size": 512,
+    "hidden_size": 512,
+    "intermediate_size": 16384,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "head_dim": 64,
