@@ -19,7 +19,7 @@ import yaml
 
 REPOSITORY = Path(__file__).parents[1]
 PARTS = ("Snakefile", "config", "envs", "experiments", "profiles", "workflow", ".gitignore")
-LIMIT_S = 150.0
+LIMIT_S = 280.0
 Value = TypeVar("Value")
 TINY = {
     "blocks": 2,

@@ -41,7 +41,7 @@ def test_two_workflows_at_once_never_overlap(checkout, environments_folder):
     both = [one.start(*command) for one in (checkout, other)]
     try:
         for running in both:
-            done = running.wait(250)
+            done = running.wait(280)
             assert done.rc == 0, done.text
     finally:
         other.end()

@@ -59,7 +59,7 @@ def test_kill_9_of_the_runner_leaves_no_server_and_loses_no_record(checkout):
     in_mid_block(checkout, running)
     before = requests_taken(checkout)
     running.process.kill()
-    running.wait(10)
+    running.wait(60)
     assert checkout.no_server_left()
     assert requests_taken(checkout) >= before
     (partial,) = checkout.raw_files("*/aborted/*.jsonl")
@@ -77,7 +77,7 @@ def test_a_server_that_is_killed_in_mid_block_is_one_message(checkout):
     in_mid_block(checkout, running)
     before = requests_taken(checkout)
     server_process(checkout).kill()
-    done = running.wait(30)
+    done = running.wait(60)
     message = one_message(done)
     assert "tr129 llamacpp-serial block 1/2" in message
     assert "stopped answering" in message
@@ -93,7 +93,7 @@ def test_a_server_that_hangs_ends_the_block_within_its_deadline(checkout):
     running = checkout.start("inferometer", *MEASURE)
     in_mid_block(checkout, running)
     server_process(checkout).send_signal(signal.SIGSTOP)
-    done = running.wait(40)
+    done = running.wait(60)
     assert "block 1/2" in one_message(done)
     assert checkout.no_server_left()
     assert requests_taken(checkout) > 2
@@ -104,7 +104,7 @@ def test_ctrl_c_ends_everything_and_the_next_run_goes_on(checkout):
     running = checkout.start("inferometer", *MEASURE)
     in_mid_block(checkout, running)
     running.signal_group(signal.SIGINT)
-    done = running.wait(20)
+    done = running.wait(60)
     assert "interrupted" in one_message(done)
     assert checkout.no_server_left()
     assert requests_taken(checkout) > 2
