@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from inferometer.audit import claims
+from inferometer.audit import claims, verify
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,6 +21,14 @@ def repository(tmp_path: Path) -> Path:
 
 def test_the_committed_claims_report_passes(repository: Path) -> None:
     assert claims.problems(repository) == []
+
+
+def test_the_claims_report_can_be_audited_alone(repository: Path) -> None:
+    for page in (Path("reports", "claims.md"), Path("reports", "claims", "s002.md")):
+        scope = verify.scope_of(repository, [repository / page])
+        (check,) = verify.audit(scope, {})
+        assert check.what == "verdicts judged anew"
+        assert check.problems == []
 
 
 def test_an_edited_verdict_is_named_with_its_line(repository: Path) -> None:

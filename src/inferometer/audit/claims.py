@@ -12,6 +12,12 @@ SHOWN = 3
 """Differing lines named for each page; the rest is counted."""
 
 
+def is_page(root: Path, path: Path) -> bool:
+    """Whether a path is the claims report of a repository or lies in its folder."""
+    reports, asked = (root / "reports").resolve(), path.resolve()
+    return asked == reports / "claims.md" or asked.is_relative_to(reports / "claims")
+
+
 def problems(root: Path) -> list[str]:
     """Entries at fault, and pages that differ from what the registry and the findings give.
 

@@ -39,10 +39,14 @@ class Check:
 
 @dataclass(frozen=True)
 class Scope:
-    """What to audit; with `root`, files there that belong to nothing are problems too."""
+    """What to audit; with `root`, files there that belong to nothing are problems too.
+
+    `claims` is the repository whose claims are judged anew.
+    """
 
     folders: list[Folder]
     reports: list[Path]
+    claims: Path | None = None
     root: Path | None = None
 
 
@@ -72,12 +76,17 @@ def scope_of(root: Path, paths: list[Path]) -> Scope:
     """What the given paths mean: a report with its results folder, or a results folder."""
     every = [Folder(path) for path in sorted((root / "results").glob("*/*")) if path.is_dir()]
     if not paths:
-        return Scope(every, rendered.reports_in(root / "reports"), root)
+        judged = root if (root / "claims").is_dir() else None
+        return Scope(every, rendered.reports_in(root / "reports"), judged, root)
+    judged = None
     chosen: dict[Path, Folder] = {}
     reports = []
     for path in paths:
         if not path.exists():
             raise UserError(f"{path}: does not exist; give a report or a results folder")
+        if claims.is_page(root, path):
+            judged = root
+            continue
         if path.suffix == ".md":
             report = rendered.report_of(path)
             reports.append(report)
@@ -88,7 +97,7 @@ def scope_of(root: Path, paths: list[Path]) -> Scope:
         if not inside:
             raise UserError(f"{path}: no results folder; give a report or a results folder")
         chosen |= {found.path.resolve(): found for found in inside}
-    return Scope(list(chosen.values()), list(dict.fromkeys(reports)))
+    return Scope(list(chosen.values()), list(dict.fromkeys(reports)), judged)
 
 
 def audit(
@@ -96,17 +105,17 @@ def audit(
 ) -> Iterator[Check]:
     """Make every check in turn. `steps` stand in for tidying and analysing in tests."""
     steps = steps or recompute.Steps()
-    if not scope.folders and not scope.reports:
+    if not scope.folders and not scope.reports and scope.claims is None:
         yield Check("repository", "nothing to audit: no results, no reports")
     for folder in scope.folders:
         yield from _folder_checks(folder, experiments, steps)
     for report in scope.reports:
         yield from _report_checks(report, experiments)
+    if scope.claims is not None:
+        where, repository = str(scope.claims / "reports" / "claims.md"), scope.claims
+        yield _timed(where, "verdicts judged anew", lambda: claims.problems(repository))
     if scope.root is not None:
         root = scope.root
-        if (root / "claims").is_dir():
-            where = str(root / "reports" / "claims.md")
-            yield _timed(where, "verdicts judged anew", lambda: claims.problems(root))
         yield _timed(str(root), "no stray files beside them", lambda: _stray(root, experiments))
 
 
