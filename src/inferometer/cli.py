@@ -56,7 +56,7 @@ Sessions make the environment that they miss; this makes it ahead.""",
   inferometer fetch smollm2-135m-q4_1   98 MB into the cache
 Sessions fetch what they miss; this fetches ahead.""",
     "benchmarks": """\
-  inferometer benchmarks ~/data/benchmarks --of-each 5
+  inferometer benchmarks ~/data/benchmarks --items 300
 Through lm-eval's own tasks, where the dataset hub can be reached; then ask them by
 snakemake reports/tr125.md --config quality='{data_dir: ~/data/benchmarks}'""",
     "measure": """\

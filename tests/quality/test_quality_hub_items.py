@@ -73,12 +73,12 @@ def test_items_come_from_the_tasks_of_the_hub(
     monkeypatch.setattr(benchmarks, "hub_items", partial(hub_items, include_path=hub))
     monkeypatch.chdir(REPOSITORY)
     data = tmp_path / "data"
-    assert main(["benchmarks", str(data), "--of-each", "2"]) == 0
+    assert main(["benchmarks", str(data), "--items", "4"]) == 0
     said = capsys.readouterr().out
     assert "mmlu_4.jsonl, 4 items, digest " in said
     assert "lm-eval" in said
     arc, mmlu = offline_items("arc_challenge", data).items, offline_items("mmlu", data).items
-    assert [item.id for item in arc] == ["Mercury_0", "Mercury_1"]
+    assert [item.id for item in arc] == ["Mercury_0", "Mercury_1", "Mercury_2"]  # all there are
     assert (arc[0].names, arc[0].choices, arc[0].answer) == (("1", "2"), ("ice", "iron"), "1")
     assert [item.id for item in mmlu][1:3] == [
         "mmlu_anatomy_00002",
@@ -100,4 +100,4 @@ def test_items_without_a_hub(
     assert main(["benchmarks", str(tmp_path / "data")]) == 1
     assert "needs the dataset hub" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
-    assert main(["benchmarks", str(tmp_path / "data"), "--of-each", "-1"]) == 1
+    assert main(["benchmarks", str(tmp_path / "data"), "--items", "-1"]) == 1

@@ -117,25 +117,25 @@ def hub_items(
     root: Path,
     benchmark: Benchmark,
     *,
-    of_each: int = 0,
+    count: int = 0,
     include_path: Path | None = None,
-    limit_s: float = 3600.0,
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """The items of lm-eval's own task as lines of `offline_items`, and the versions that gave them.
 
-    `of_each` keeps so many of each of its tasks (MMLU has one a subject), evenly spaced; 0 keeps
-    all. `include_path` is a folder with tasks that take the place of lm-eval's. Raises
+    `count` keeps so many, evenly spaced over its tasks (MMLU has one a subject); 0 keeps all.
+    `include_path` is a folder with tasks that take the place of lm-eval's. Raises
     `NotTestableHere` where the hub cannot be reached.
     """
     include = str(include_path) if include_path else None
     job = {"tasks": [benchmark.hub_task], "include_path": include, "offline": False}
-    found = _run_lm_eval(root, job, limit_s)
-    lines = []
-    for task, docs in found["docs"].items():
-        count = min(of_each or len(docs), len(docs))
-        indices = [place * len(docs) // count for place in range(count)]
-        lines += [_line(docs[index], f"{task}_{index:05d}") for index in indices]
-    return lines, found["facts"]
+    found = _run_lm_eval(root, job, limit_s=3600.0)
+    lines = [
+        _line(doc, f"{task}_{index:05d}")
+        for task, docs in found["docs"].items()
+        for index, doc in enumerate(docs)
+    ]
+    kept = min(count or len(lines), len(lines))
+    return [lines[place * len(lines) // kept] for place in range(kept)], found["facts"]
 
 
 def _line(doc: dict[str, Any], otherwise: str) -> dict[str, Any]:

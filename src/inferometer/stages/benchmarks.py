@@ -15,28 +15,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("folder", type=Path, help="where the files go; made where it is missing")
     parser.add_argument(
-        "--of-each",
+        "--items",
         type=int,
         default=0,
         metavar="N",
-        help="so many items of each subject, evenly spaced (default: all; MMLU has 57 subjects)",
+        help="so many items of each benchmark, evenly spaced over its subjects (default: all)",
     )
     repository.add_arguments(parser)
 
 
 def run_command(args: argparse.Namespace) -> int:
     """Write one file for each benchmark that the folder lacks, and say how to use it."""
-    if args.of_each < 0:
-        raise UserError(
-            f"benchmarks: --of-each {args.of_each}: give a number of items, or 0 for all"
-        )
+    if args.items < 0:
+        raise UserError(f"benchmarks: --items {args.items}: give a number of items, or 0 for all")
     folder = args.folder.expanduser()
     for name, asked in BENCHMARKS.items():
         if benchmark_files(name, folder):
             print(f"{name}: is there already")
         else:
             print(f"{name}: asking lm-eval's task {asked.hub_task} for its items", flush=True)
-            lines, versions = hub_items(args.root, asked, of_each=args.of_each)
+            lines, versions = hub_items(args.root, asked, count=args.items)
             text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
             write_atomically(folder / f"{name}_{len(lines)}.jsonl", text)
             print(f"{name}: by " + ", ".join(f"{what} {which}" for what, which in versions.items()))
