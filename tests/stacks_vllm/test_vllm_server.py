@@ -105,27 +105,41 @@ async def check_streams_together(one: Life) -> None:
     pytest.fail(f"moments of arrival, and whether the two overlapped, in ten tries: {seen}")
 
 
-async def check_profile(one: Life) -> None:
-    """Two requests profiled: every layer of every step is in the trace, by phase."""
+async def check_profiles(one: Life) -> None:
+    """Two requests profiled, twice: each trace holds every layer of every step, by phase.
+
+    On a busy machine the second request may reach the engine when the first is done; then it is
+    tried again, until one step serves both.
+    """
+    most = []
+    for index in range(40, 60, 2):
+        steps = await profiled_steps(one, index, index + 1)
+        # two prompts, and 31 further tokens each; nothing of the profile before
+        assert sum(prefilled for prefilled, _ in steps) == 2
+        assert sum(decoded for _, decoded in steps) == 62
+        most.append(max(decoded for _, decoded in steps))
+        if len(most) > 1 and max(most) == 2:
+            return
+    pytest.fail(f"most requests decoded in one step, in ten tries: {most}")
+
+
+async def profiled_steps(one: Life, *indices: int) -> list[tuple[int, int]]:
+    """Requests served while the profiler runs: for each step, how many it prefilled and decoded."""
     assert isinstance(one.stack, ProfiledServer)
-    for repetition in range(2):
-        await one.stack.start_profile(one.client.http, one.server.base_url)
-        check_exact(await one.ask(40 + repetition, 50 + repetition), 12, 8)
-        traces = await one.stack.stop_profile(one.client.http, one.server.base_url, one.settings)
-        assert len(traces) == 1
+    await one.stack.start_profile(one.client.http, one.server.base_url)
+    check_exact(await one.ask(*indices, output=32), 12, 32)
+    traces = await one.stack.stop_profile(one.client.http, one.server.base_url, one.settings)
+    assert len(traces) == 1
     rows = kineto.read_trace(traces[0], require=("operator", "range")).rows
+    traces[0].unlink()
+    ranges = rows.loc[rows["kind"] == "range", "name"]
+    steps = [step for name in ranges if (step := step_of(name))]
     operators = rows[rows["kind"] == "operator"]
-    steps = [step for name in rows.loc[rows["kind"] == "range", "name"] if (step := step_of(name))]
-    working = [step for step in steps if sum(step)]
     attention = operators[operators["name"] == "vllm::unified_attention_with_output"]
-    assert len(attention) == LAYERS * len(working)
+    assert len(attention) == LAYERS * sum(1 for step in steps if sum(step))
     assert attention["phase"].notna().all()
     assert {"prefill", "decode"} <= set(attention["phase"])
-    assert max(decoded for _, decoded in steps) == 2
-    # two prompts, and seven further tokens each
-    assert sum(prefilled for prefilled, _ in steps) == 2
-    assert sum(decoded for _, decoded in steps) == 14
-    traces[0].unlink()
+    return steps
 
 
 def test_a_batching_server_keeps_its_promises(python: Path, worded: Path, tmp_path: Path) -> None:
@@ -143,7 +157,7 @@ def test_a_batching_server_keeps_its_promises(python: Path, worded: Path, tmp_pa
             warm = await one.ask(0)
             check_exact([*warm, *await one.ask(0)], 12, 8)  # the same prompt: no prefix cache
             await check_streams_together(one)
-            await check_profile(one)
+            await check_profiles(one)
         assert not alive(processes)
 
     asyncio.run(check())
