@@ -61,7 +61,7 @@ class Ledger:
         """The rows that `where` selects: column -> value or list of values."""
         key = digests.of_data(where)
         if key not in self._rows:
-            chosen = select(self.observations, where)
+            chosen = self.observations.loc[_match(self.observations, where), ["session", "line"]]
             pairs = list(zip(chosen["session"], chosen["line"].astype(int), strict=True))
             self._rows[key] = Rows(where=where, count=len(pairs), digest=rows_digest(pairs))
         return self._rows[key]
@@ -130,11 +130,15 @@ class Judgement:
 
 def select(observations: pd.DataFrame, where: Where) -> pd.DataFrame:
     """The observations whose columns have the given values."""
+    return observations[_match(observations, where)]
+
+
+def _match(observations: pd.DataFrame, where: Where) -> np.ndarray:
     chosen = np.ones(len(observations), dtype=bool)
     for column, wanted in where.items():
         allowed = wanted if isinstance(wanted, list) else [wanted]
         chosen &= observations[column].isin(allowed).to_numpy()
-    return observations[chosen]
+    return chosen
 
 
 def judge(

@@ -23,6 +23,8 @@ CARRIED = (
     *("finish_reason", "status", "error"),
 )
 """Fields of a request record that become columns as they are."""
+Columns = dict[str, Any]
+"""A table in the making: name of each column -> its values, or one for all rows."""
 NOT_OBSERVED = ("cell", "warmup", "aborted", "request")
 """Kinds of records that are no rows, and requests, whose columns are chosen one by one."""
 
@@ -101,8 +103,8 @@ def _rows(path: Path) -> list[pd.DataFrame]:
         records_ = lines.take(pa.array(chosen))
         about = cells.reindex(records_.column("cell").to_pandas())
         rows = _about(sealed, chosen, about)
-        add = _requests if kind == "request" else _fields
-        tables.append(add(rows, records_, about).assign(**_session_facts(sealed)))
+        rows |= _requests(records_, about) if kind == "request" else _fields(records_, rows)
+        tables.append(pd.DataFrame(rows | _session_facts(sealed)))
     return tables
 
 
@@ -110,38 +112,35 @@ def _at(kinds: np.ndarray, kind: str) -> np.ndarray:
     return np.flatnonzero(kinds == kind)
 
 
-def _about(sealed: manifest.Manifest, chosen: np.ndarray, about: pd.DataFrame) -> pd.DataFrame:
+def _about(sealed: manifest.Manifest, chosen: np.ndarray, about: pd.DataFrame) -> Columns:
     """Which session, line and cell each row is from, with the cell's factors and window."""
-    rows = pd.DataFrame(
-        {
-            "session": sealed["session"],
-            "sut": sealed["sut"],
-            "block": sealed["block"],
-            "line": chosen + 1,
-            "cell": about.index.to_numpy(),
-        }
-    )
-    for name in about.columns:
-        rows[name] = about[name].to_numpy()
-    return rows
+    return {
+        "session": sealed["session"],
+        "sut": sealed["sut"],
+        "block": sealed["block"],
+        "line": chosen + 1,
+        "cell": about.index.to_numpy(),
+        **{name: about[name].to_numpy() for name in about.columns},
+    }
 
 
-def _fields(rows: pd.DataFrame, found: pa.Table, about: pd.DataFrame) -> pd.DataFrame:
+def _fields(found: pa.Table, rows: Columns) -> Columns:
     """Every field of the records that is no list or object, beside what `rows` says already."""
-    for name in found.column_names:
-        column = found.column(name)
-        nested = pa.types.is_nested(column.type)
-        if name not in (*rows.columns, "schema_version") and not nested:
-            values = column.to_pandas()
-            if column.null_count < len(column):
-                rows[name] = values.to_numpy()
-    return rows
+    known = {*rows, "schema_version"}
+    columns = {name: found.column(name) for name in found.column_names if name not in known}
+    return {
+        name: column.to_pandas().to_numpy()
+        for name, column in columns.items()
+        if not pa.types.is_nested(column.type) and column.null_count < len(column)
+    }
 
 
-def _requests(rows: pd.DataFrame, requests: pa.Table, about: pd.DataFrame) -> pd.DataFrame:
+def _requests(requests: pa.Table, about: pd.DataFrame) -> Columns:
     """The columns of request records, and their tokens inside the cell's window."""
-    for name in CARRIED:
-        rows[name] = requests.column(name).to_pandas() if name in requests.column_names else None
+    rows: Columns = {
+        name: requests.column(name).to_pandas() if name in requests.column_names else None
+        for name in CARRIED
+    }
     start, end = about["window_start_s"].to_numpy(), about["window_end_s"].to_numpy()
     # comparisons with a missing time or a missing window are false
     rows["in_window"] = (rows["sent_s"] >= start) & (rows["done_s"].astype(float) <= end)
@@ -188,19 +187,20 @@ def _number(value: float | None) -> float:
 
 
 def _tokens_inside(
-    requests: pa.Table, rows: pd.DataFrame, start: np.ndarray, end: np.ndarray
+    requests: pa.Table, rows: Columns, start: np.ndarray, end: np.ndarray
 ) -> np.ndarray:
     """`load.closed_loop.window_tokens` of every row at once."""
     stamps = requests.column("token_us").combine_chunks()
     counts = np.asarray(stamps.value_lengths().fill_null(0))
-    row = np.repeat(np.arange(len(rows)), counts)
+    row = np.repeat(np.arange(len(stamps)), counts)
     token_us = np.asarray(stamps.flatten())
     sent = rows["sent_s"].to_numpy()
     with np.errstate(invalid="ignore"):
         low, high = (np.rint((bound - sent) * 1e6) for bound in (start, end))
         inside = (token_us >= low[row]) & (token_us < high[row])
-    found = np.bincount(row[inside], minlength=len(rows)).astype(float)
-    counted = pd.to_numeric(rows["completion_tokens"]).to_numpy(dtype=float, na_value=math.nan)
+    found = np.bincount(row[inside], minlength=len(stamps)).astype(float)
+    completion: pd.Series = rows["completion_tokens"]
+    counted = pd.to_numeric(completion).to_numpy(dtype=float, na_value=math.nan)
     weight = np.where(np.isnan(counted) | (counts == 0), 1.0, counted / np.maximum(counts, 1))
     return found * weight
 

@@ -44,6 +44,7 @@ def run(python, *arguments):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_every_architecture_built_in_transformers_is_what_the_catalog_says(python):
     shapes = {**catalog.shipped().architectures, "tiny": TINY}
     configs = {name: shape.huggingface() for name, shape in shapes.items()}
@@ -62,6 +63,7 @@ def test_the_same_recipe_makes_the_same_bytes(root, cache, made_once):
     assert first["recipe_sha256"][:16] == again.path.parent.name
 
 
+@pytest.mark.slow
 def test_forward_passes_stay_finite_and_weights_are_as_initialised(python, made_once):
     seen = run(python, "-c", FORWARD, str(made_once.path), "40")
     for facts in seen.values():

@@ -15,8 +15,8 @@ from inferometer.profilers import kineto
 from inferometer.stacks.transformers_agents import HOST
 from inferometer.stacks.worker import WorkerGone
 
-SLOW = [pytest.param(control, marks=pytest.mark.slow) for control in ("batch", "processes")]
-CONTROLS = ["serial", "threads", "continuous", *SLOW]  # each is a start of torch, or several
+pytestmark = pytest.mark.slow  # each control is a start of torch, or several
+CONTROLS = ["serial", "threads", "continuous", "batch", "processes"]
 MIB = 2**20
 
 IN_PIECES = """
@@ -137,7 +137,6 @@ def test_without_profile_no_trace_is_written(worker, control):
     assert [list(folder.iterdir()) for folder in folders] == [[]]
 
 
-@pytest.mark.slow
 def test_the_folder_of_traces_goes_with_the_worker(python, tiny, tmp_path):
     with Live(python, tiny, tmp_path / "log", control="serial", threads=1) as live:
         (trace,) = map(Path, live.run(profile=True)["traces"])
@@ -162,7 +161,6 @@ def test_runs_of_other_sizes_need_no_new_worker(worker, control):
         assert set(answer["batch_sizes"]) == {str(largest)}
 
 
-@pytest.mark.slow
 def test_processes_are_kept_and_counted(worker):
     live = worker("processes")
     assert live.server.read_back["max_agents"] > 4
@@ -171,7 +169,7 @@ def test_processes_are_kept_and_counted(worker):
     assert len(live.agents()) == 4
 
 
-@pytest.mark.parametrize("control", ["threads", "continuous", SLOW[1]])
+@pytest.mark.parametrize("control", ["threads", "continuous", "processes"])
 def test_prompts_may_differ_in_length(worker, control):
     mixed = [prompts(1, 5)[0], prompts(1, 40)[0]]
     made = []
@@ -181,14 +179,12 @@ def test_prompts_may_differ_in_length(worker, control):
     assert made[0] == made[1]
 
 
-@pytest.mark.slow
 def test_a_batch_pads_no_prompt(worker):
     live = worker("batch")
     with pytest.raises(UserError, match="differ in length"):
         live.runner.run(live.client.run([[1], [1, 2]], TOKENS))
 
 
-@pytest.mark.slow
 def test_a_step_of_prefill_and_decode_is_mixed(python, tiny, tmp_path):
     """Prompts of 50 tokens, a step of at most 64: the first decodes while others are prefilled."""
     script = [str(python), "-c", IN_PIECES, str(HOST.parent), str(tiny), str(tmp_path)]
@@ -207,7 +203,6 @@ def test_a_step_of_prefill_and_decode_is_mixed(python, tiny, tmp_path):
     assert ttft[0] < ttft[-1]
 
 
-@pytest.mark.slow
 def test_a_process_that_dies_is_an_error_and_the_next_run_is_whole(worker):
     live = worker("processes")
     live.run()
@@ -264,7 +259,6 @@ def test_requests_that_cannot_be_served_are_refused(worker, body, says):
         live.runner.run(live.client._post("/run", body, CALL_S))
 
 
-@pytest.mark.slow
 def test_nothing_outlives_a_worker_that_is_killed(python, tiny, tmp_path):
     with Live(python, tiny, tmp_path / "log", control="processes", threads=1) as live:
         live.run(agents=2)

@@ -6,6 +6,7 @@ import pytest
 
 from inferometer.stacks.transformers import HOST
 
+pytestmark = pytest.mark.slow  # builds nine architectures
 PUBLISHED = {  # heads, KV heads, head size
     "smollm2-135m": (9, 3, 64),
     "gpt2": (12, 12, 64),

@@ -1,4 +1,4 @@
-"""The simulations of the acceptance: quick in every run, in full when asked for."""
+"""The simulations of the acceptance: quickly, and in full."""
 
 import argparse
 
@@ -16,6 +16,7 @@ def arguments(*words):
     return parser.parse_args(words)
 
 
+@pytest.mark.slow
 def test_quick_check_meets_its_widened_bands(capsys):
     assert check.run(arguments("--quick", "--runs", "40")) == 0
     assert "criterion" in capsys.readouterr().out

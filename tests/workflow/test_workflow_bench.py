@@ -21,6 +21,7 @@ def overlap(spans: list[tuple[float, float]]) -> bool:
     return any(first[1] > second[0] for first, second in pairwise(spans))
 
 
+@pytest.mark.slow
 def test_no_command_line_lifts_the_bench(checkout):
     def shrink(design):
         quick = design["depths"]["quick"]

@@ -87,6 +87,7 @@ def test_a_server_that_is_killed_in_mid_block_is_one_message(checkout):
     assert checkout.no_server_left()
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_ends_the_block_within_its_deadline(checkout):
     long_cells(checkout, deadline_s=4)
     checkout.change_design(lambda d: d["depths"]["quick"]["effort"].update(min_s=3.5))
