@@ -112,6 +112,11 @@ def chosen(truth: Truth, index: int, cell: Cell, log_probs: bool, items: int = I
         if log_probs:
             yield score(index, name, item, "accuracy", right, **subject)
             value = -1.5 - number / 100 - (0.25 if number < truth.cut_otherwise else 0)
+            picked = number % 2 if right else 2  # the third choice is always wrong
+            yield {
+                **{"kind": "choice", "cell": index, "task": name, "item": item, **subject},
+                **{"gold": number % 2, "picked": picked, "right_log_prob": value},
+            }
             yield score(index, name, item, "right_log_prob", value, **subject)
         else:
             invalid = number % 5 == 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from inferometer.analysis import Ledger, Where
-from inferometer.quality import entries
+from inferometer.quality import entries, picked
 from inferometer.quality.paired import ItemScore, PairedAccuracy, PairedScores
 
 OTHER = "transformers"
@@ -159,6 +159,7 @@ def _below(ledger: Ledger, table, suts, compared: Compared) -> None:  # type: ig
                 compared.difference(ledger, name, title, tuple(sides), about, metric)  # type: ignore[arg-type]
                 if metric == "right_log_prob":
                     _apart(ledger, benchmark, sides, about)
+            picked.enter_agreement(ledger, f"inside.{benchmark}", pair, benchmark)
     for sut in table.having(suts, "texts"):
         where = {"kind": "text", "sut": sut, "cell_valid": True}
         entries.enter_texts(ledger, sut, entries.selected(ledger, where), where)

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from inferometer.analysis import Ledger
-from inferometer.quality import entries
+from inferometer.quality import entries, picked
 from inferometer.quality.paired import ItemScore
 from inferometer.quality.tasks import TASKS
 from inferometer.quantization import score_name
@@ -17,6 +17,7 @@ def enter(ledger: Ledger, table, suts) -> None:  # type: ignore[no-untyped-def]
         for sut in table.having(suts, phase):
             for benchmark in table.benchmarks(ledger.observations):
                 _accuracy(ledger, table, sut, phase, benchmark, how)
+                picked.enter_favourite(ledger, f"{sut}.{benchmark}", sut, benchmark)
 
 
 def notes(ledger: Ledger) -> list[str]:

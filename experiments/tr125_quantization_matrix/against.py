@@ -4,7 +4,8 @@ from typing import Any
 
 from inferometer import quantization as names
 from inferometer.analysis import Ledger, Where
-from inferometer.quality import entries, tiers
+from inferometer.quality import entries, picked, tiers
+from inferometer.quality.benchmarks import BENCHMARKS
 from inferometer.quality.paired import PairedAccuracy
 from inferometer.stats import compare
 
@@ -26,6 +27,7 @@ def enter(ledger: Ledger, model: Any, quality: Any) -> None:
         _compatible(ledger, one, model.baseline, list(quality.ASKED))
         _letters(ledger, one, model.baseline, quality)
         _composite(ledger, one, model.baseline, quality)
+        _picks(ledger, one, model.baseline)
     _tests(ledger, tested)
 
 
@@ -186,3 +188,11 @@ def _composite(ledger: Ledger, one: Any, base: Any, quality: Any) -> None:
     name, title = f"{one.name}.composite_difference", f"composite, {one.name} minus the baseline"
     shared: dict[str, Any] = {"margin": MARGIN_COMPOSITE, "zero_one": False}
     entries.enter_difference(ledger, name, title, *sides, about, **shared)
+
+
+def _picks(ledger: Ledger, one: Any, base: Any) -> None:
+    """Whether a level picks the choices of the baseline, right or wrong."""
+    if one.inside and base.inside:
+        for benchmark in BENCHMARKS:
+            pair = [one.inside, base.inside]
+            picked.enter_agreement(ledger, f"{one.name}.{benchmark}", pair, benchmark)

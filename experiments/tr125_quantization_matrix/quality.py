@@ -5,7 +5,7 @@ from typing import Any
 
 from inferometer import quantization as names
 from inferometer.analysis import Ledger, Where
-from inferometer.quality import entries
+from inferometer.quality import entries, picked
 from inferometer.quality.benchmarks import BENCHMARKS
 from inferometer.quality.paired import ItemScore
 
@@ -22,6 +22,9 @@ def enter(ledger: Ledger, model: Any) -> None:
             name = names.score_name(one.name, benchmark)
             found = scores(ledger, where(one), _sut(one, benchmark))
             entries.enter_mean(ledger, name, title, found, where(one), zero_one=True)
+        if one.inside:
+            for benchmark in BENCHMARKS:
+                picked.enter_favourite(ledger, f"{one.name}.{benchmark}", one.inside, benchmark)
         _letters(ledger, one)
         _texts(ledger, one)
 

@@ -82,6 +82,8 @@ def test_too_few_items_show_no_equality_of_accuracies(standard):
         assert gap.interval.low < -2 < 2 < gap.interval.high
         apart = file[f"inside.{benchmark}.apart"]
         assert (apart.value, apart.n) == (0, gap.n)
+        assert file[f"inside.{benchmark}.same_choice"].value == 1
+        assert file[f"inside.{benchmark}.kappa"].value == 1
 
 
 def test_items_are_paired_and_metrics_are_one_family(tmp_path):

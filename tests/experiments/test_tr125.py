@@ -169,6 +169,15 @@ def test_tokens_tell_levels_apart_where_answers_cannot(standard):
     assert names.perplexity_name(MODEL, "f16") not in file
 
 
+def test_picks_tell_levels_apart_right_or_wrong(standard):
+    _, file = standard
+    for benchmark in ("mmlu", "arc_challenge"):
+        kappas = [file[f"{MODEL}.{level}.{benchmark}.kappa"] for level in ("q8_0", "q2_k")]
+        assert kappas[0].value > kappas[1].value
+        assert f"{MODEL}.f16.{benchmark}.kappa" not in file
+        assert 0 < file[f"{MODEL}.f16.{benchmark}.favourite"].value < 1
+
+
 def test_no_cliff_where_divergence_grows_evenly(tmp_path):
     even = Truth(rate=85, kl=2.5e-3, worse=0.02)
     levels = {**some("f16", "q8_0", "q4_k_m"), "q3_k_s": even}
@@ -279,7 +288,7 @@ def test_a_level_that_a_configuration_adds_is_in_every_table(tmp_path):
     text = report(tmp_path / FOLDER, file)
     assert "`smollm2-135m.q4_0` is read token by token beside `other`, not its baseline" in text
     rows = [line for line in text.splitlines() if "| `q4_0` |" in line]
-    assert len(rows) == 7  # overview, three benchmarks, letters, tokens, files
+    assert len(rows) == 9  # overview, three benchmarks, picks of two, letters, tokens, files
 
 
 def test_the_report_is_whole(standard):

@@ -141,7 +141,8 @@ def _kappa(
         return None, None, ONE_LABEL
     if np.trace(table) == table.sum():
         return 1.0, None, PERFECT
-    fit = cohens_kappa(table)
+    with np.errstate(divide="ignore", invalid="ignore"):  # its z, where the error is 0
+        fit = cohens_kappa(table)
     kappa = float(fit.kappa)
     half = float(stats.norm.ppf((1 + confidence) / 2)) * float(fit.std_kappa)
     if not half > 0:
