@@ -68,13 +68,6 @@ def test_a_missing_fact_is_named():
         identity("tiny", tiny(params=None), REPOSITORY)
 
 
-def test_quality_experiments_refuse_random_weights_only():
-    shipped = catalog.shipped()
-    with pytest.raises(UserError, match=r"tr125: GPT-2 124M .* random weights"):
-        catalog.require_weights(shipped.artifact("gpt2-synthetic"), "tr125")
-    catalog.require_weights(shipped.artifact("smollm2-135m-f32"), "tr125")
-
-
 def test_a_made_artifact_without_repository_says_what_to_run():
     with pytest.raises(UserError, match="run `inferometer fetch gpt2-synthetic`"):
         fetch.fetch("gpt2-synthetic", catalog.shipped())

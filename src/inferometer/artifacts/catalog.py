@@ -223,15 +223,6 @@ class Catalog(_Entry):
         return params * DTYPE_BYTES[source.dtype] if params else None
 
 
-def require_weights(artifact: Artifact, who: str) -> None:
-    """Refuse an artifact whose weights mean nothing; `who` asks, such as an experiment's name."""
-    if artifact.performance_only:
-        raise UserError(
-            f"{who}: {artifact.title} has random weights, good for speed and memory and "
-            "meaningless for quality; choose an artifact with real weights"
-        )
-
-
 @cache
 def shipped() -> Catalog:
     """The catalog that ships with the package."""

@@ -30,12 +30,16 @@ GGUF_INSIDE = "model.gguf"
 
 @dataclass(frozen=True)
 class Fetched:
-    """An artifact on disk, verified; `path` is the file or folder that a stack is given."""
+    """An artifact on disk, verified; `path` is the file or folder that a stack is given.
+
+    `performance_only` ones have random weights: good for speed and memory, not for quality.
+    """
 
     name: str
     path: Path
     sha256: str
     bytes: int
+    performance_only: bool = False
 
 
 def fetch(name: str, catalog: Catalog, root: Path | None = None) -> Fetched:
@@ -91,7 +95,8 @@ def _verified(name: str, artifact: Artifact, path: Path, mend: str) -> Fetched:
             f"{artifact.sha256}; {mend}"
         )
     one_file = isinstance(artifact.source, DequantizedSource | QuantizedSource)
-    return Fetched(name, path / GGUF_INSIDE if one_file else path, seen.sha256, seen.bytes)
+    given = path / GGUF_INSIDE if one_file else path
+    return Fetched(name, given, seen.sha256, seen.bytes, artifact.performance_only)
 
 
 def _from_hub(name: str, artifact: Artifact, source: HubSource, root: Path, path: Path) -> None:

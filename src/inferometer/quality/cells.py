@@ -18,6 +18,8 @@ PHASES = {
     "texts": measuring_tokens.measure_texts,
     "speed": closed_loops.measure_closed_loop,
 }
+NO_QUALITY = ("speed",)
+"""Phases that say nothing of what a model answers."""
 
 
 def prepare(root: Path) -> None:
@@ -39,6 +41,17 @@ async def warm_up(run: BlockRun) -> int:
 async def measure(run: CellRun) -> CellOutcome:
     """Measure a cell in the way of its phase; what cannot be asked of the SUT is not testable."""
     try:
+        if run.cell.phase not in NO_QUALITY:
+            _require_weights(run)
         return await PHASES[run.cell.phase](run)
     except NotTestableHere as why:
         return CellOutcome(None, None, [], not_testable=str(why))
+
+
+def _require_weights(run: CellRun) -> None:
+    for sut in run.suts:
+        if sut.artifact and sut.artifact.performance_only:
+            raise NotTestableHere(
+                f"{sut.artifact.name} has random weights, good for speed and memory and "
+                "meaningless for quality; choose an artifact with real weights"
+            )
