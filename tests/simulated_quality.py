@@ -46,6 +46,8 @@ class Truth:
     broken_alone: str | None = None
     cut_otherwise: int = 0
     """Items of a benchmark whose text the tokenizer cuts into other tokens."""
+    place: int | None = None
+    """The choice that is picked whatever is asked; its scores do not follow."""
 
 
 def score(cell: int, task: str, item: str, metric: str, value: float | None, **more) -> dict:
@@ -113,6 +115,7 @@ def chosen(truth: Truth, index: int, cell: Cell, log_probs: bool, items: int = I
             yield score(index, name, item, "accuracy", right, **subject)
             value = -1.5 - number / 100 - (0.25 if number < truth.cut_otherwise else 0)
             picked = number % 2 if right else 2  # the third choice is always wrong
+            picked = picked if truth.place is None else truth.place
             yield {
                 **{"kind": "choice", "cell": index, "task": name, "item": item, **subject},
                 **{"gold": number % 2, "picked": picked, "right_log_prob": value},

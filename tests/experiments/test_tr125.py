@@ -300,6 +300,17 @@ def test_the_report_is_whole(standard):
     assert set(file.figures) == {f"{MODEL}-{which}.svg" for which in ("loss", "tokens", "speed")}
 
 
+def test_a_baseline_that_answers_by_place_is_told_in_the_answer(standard, tmp_path):
+    root, file = standard
+    said = "say little of smollm2-135m"
+    assert said not in report(root / FOLDER, file)
+    levels = some("f16", "q8_0")
+    file = found(tmp_path, {**levels, "f16": replace(levels["f16"], place=0)})
+    answer = report(tmp_path / FOLDER, file).partition("## Hypotheses")[0]
+    assert "Right answers on MMLU " + said in answer
+    assert "mmlu.favourite)" in answer
+
+
 def test_quick_depth_gives_no_verdict(tmp_path):
     file = found(tmp_path, some("f16", "q8_0", "q2_k"), "quick")
     assert not file.verdicts
