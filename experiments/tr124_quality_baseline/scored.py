@@ -17,7 +17,6 @@ def enter(ledger: Ledger, table, suts) -> None:  # type: ignore[no-untyped-def]
         for sut in table.having(suts, phase):
             for benchmark in table.benchmarks(ledger.observations):
                 _accuracy(ledger, table, sut, phase, benchmark, how)
-                picked.enter_favourite(ledger, f"{sut}.{benchmark}", sut, benchmark)
 
 
 def notes(ledger: Ledger) -> list[str]:
@@ -78,6 +77,8 @@ def _accuracy(  # type: ignore[no-untyped-def]
     entries.enter_mean(ledger, name, title, found, where, zero_one=True)
     if phase == "letters":
         _invalid(ledger, sut, benchmark, found, where)
+    else:
+        picked.enter_modal(ledger, f"{sut}.{benchmark}", sut, benchmark)
 
 
 def _invalid(  # type: ignore[no-untyped-def]

@@ -24,7 +24,7 @@ def enter(ledger: Ledger, model: Any) -> None:
             entries.enter_mean(ledger, name, title, found, where(one), zero_one=True)
         if one.inside:
             for benchmark in BENCHMARKS:
-                picked.enter_favourite(ledger, f"{one.name}.{benchmark}", one.inside, benchmark)
+                picked.enter_modal(ledger, f"{one.name}.{benchmark}", one.inside, benchmark)
         _letters(ledger, one)
         _texts(ledger, one)
 

@@ -175,7 +175,7 @@ def test_picks_tell_levels_apart_right_or_wrong(standard):
         kappas = [file[f"{MODEL}.{level}.{benchmark}.kappa"] for level in ("q8_0", "q2_k")]
         assert kappas[0].value > kappas[1].value
         assert f"{MODEL}.f16.{benchmark}.kappa" not in file
-        assert 0 < file[f"{MODEL}.f16.{benchmark}.favourite"].value < 1
+        assert 0 < file[f"{MODEL}.f16.{benchmark}.modal_choice"].value < 1
 
 
 def test_no_cliff_where_divergence_grows_evenly(tmp_path):
@@ -308,7 +308,7 @@ def test_a_baseline_that_answers_by_place_is_told_in_the_answer(standard, tmp_pa
     file = found(tmp_path, {**levels, "f16": replace(levels["f16"], place=0)})
     answer = report(tmp_path / FOLDER, file).partition("## Hypotheses")[0]
     assert "Right answers on MMLU " + said in answer
-    assert "mmlu.favourite)" in answer
+    assert "mmlu.modal_choice)" in answer
 
 
 def test_quick_depth_gives_no_verdict(tmp_path):

@@ -24,8 +24,8 @@ def ledger(**picks: list[float]) -> Ledger:
 
 def test_the_most_frequent_choice_is_named_with_its_share():
     entered = ledger(one=[2.0, 2.0, 0.0, np.nan, 2.0])
-    picked.enter_favourite(entered, "one.mmlu", "one", "mmlu")
-    found = entered.findings["one.mmlu.favourite"]
+    picked.enter_modal(entered, "one.mmlu", "one", "mmlu")
+    found = entered.findings["one.mmlu.modal_choice"]
     assert (found.value, found.n, found.rows.count) == (0.75, 4, 5)
     assert "picks choice C" in found.title
 
@@ -63,10 +63,10 @@ def test_kappa_without_an_interval_says_why(two, value, said):
 def test_what_was_not_asked_is_not_entered_and_what_was_not_picked_says_so():
     entered = ledger(one=[np.nan, np.nan])
     picked.enter_agreement(entered, "x", ["one", "two"], "mmlu")
-    picked.enter_favourite(entered, "two.mmlu", "two", "mmlu")
+    picked.enter_modal(entered, "two.mmlu", "two", "mmlu")
     assert not entered.findings
-    picked.enter_favourite(entered, "one.mmlu", "one", "mmlu")
+    picked.enter_modal(entered, "one.mmlu", "one", "mmlu")
     picked.enter_agreement(entered, "x", ["one", "one"], "mmlu")
-    assert entered.findings["one.mmlu.favourite"].value is None
+    assert entered.findings["one.mmlu.modal_choice"].value is None
     assert entered.findings["x.same_choice"].reason == "no item was picked by both"
     assert "x.kappa" not in entered.findings

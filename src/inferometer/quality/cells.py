@@ -18,8 +18,6 @@ PHASES = {
     "texts": measuring_tokens.measure_texts,
     "speed": closed_loops.measure_closed_loop,
 }
-NO_QUALITY = ("speed",)
-"""Phases that say nothing of what a model answers."""
 
 
 def prepare(root: Path) -> None:
@@ -41,7 +39,7 @@ async def warm_up(run: BlockRun) -> int:
 async def measure(run: CellRun) -> CellOutcome:
     """Measure a cell in the way of its phase; what cannot be asked of the SUT is not testable."""
     try:
-        if run.cell.phase not in NO_QUALITY:
+        if run.cell.phase != "speed":
             _require_weights(run)
         return await PHASES[run.cell.phase](run)
     except NotTestableHere as why:

@@ -1,6 +1,6 @@
 """Findings from `choice` rows: what a SUT holds most likely, and whether another picks the same.
 
-Where a model is at chance its accuracy cannot fall; that it picks other choices is still seen.
+Where a model is at chance its accuracy hardly falls; that it picks other choices is still seen.
 """
 
 import numpy as np
@@ -21,8 +21,8 @@ def where(suts: Scalar | list[Scalar], benchmark: str) -> Where:
     return about | {"benchmark": benchmark}
 
 
-def enter_favourite(ledger: Ledger, prefix: str, sut: str, benchmark: str) -> None:
-    """Enter `<prefix>.favourite`: the share of items in which a SUT picks its most frequent choice.
+def enter_modal(ledger: Ledger, prefix: str, sut: str, benchmark: str) -> None:
+    """Enter `<prefix>.modal_choice`: the share of items in which a SUT picks its most frequent one.
 
     By place among the choices, which a model that answers by content would not prefer. Not entered
     where the SUT was not asked.
@@ -35,38 +35,39 @@ def enter_favourite(ledger: Ledger, prefix: str, sut: str, benchmark: str) -> No
     name = f"choice {LETTERS[int(counts.index[0])]}" if len(counts) else "one and the same choice"
     title = f"items of {benchmark} of which {sut} picks {name}, its most frequent"
     held, of = int(counts.max()) if len(counts) else 0, int(counts.sum())
-    entries.enter_share(ledger, f"{prefix}.favourite", title, held, of, about, reason=UNPICKED)
+    entries.enter_share(ledger, f"{prefix}.modal_choice", title, held, of, about, reason=UNPICKED)
 
 
 def enter_agreement(ledger: Ledger, prefix: str, pair: list[str], benchmark: str) -> None:
     """Enter whether two SUTs pick the same choices: `<prefix>.same_choice` and `<prefix>.kappa`.
 
     Not entered where one of the two was not asked. Cohen's kappa corrects the share of equal
-    picks for what SUTs with the same preferences would agree on by chance.
+    picks for what SUTs with the same preferences would agree on by chance; not entered where no
+    item was picked by both, without a value where chance agreement is 1.
     """
     about = where([*pair], benchmark)
     rows = entries.selected(ledger, about)
     if not set(pair) <= set(rows["sut"]):
         return
     one, two = (_answers(rows[rows["sut"] == sut]) for sut in pair)
-    title = f"items of {benchmark} of which {pair[0]} and {pair[1]} pick the same choice"
-    name = f"{prefix}.same_choice"
-    if not _picked(one) & _picked(two):
-        reason = "no item was picked by both"
-        entries.enter_share(ledger, name, title, 0, 0, about, reason=reason)
-        return
-    seen = agreement(one, two, labels=list(LETTERS))
-    lost = len(seen.missing_a) + len(seen.missing_b)
+    seen = agreement(one, two, labels=list(LETTERS)) if _picked(one) & _picked(two) else None
+    lost = len(seen.missing_a) + len(seen.missing_b) if seen else 0
     notes = f"{lost} items without a pick on one side, left out" if lost else None
+    title = f"items of {benchmark} of which {pair[0]} and {pair[1]} pick the same choice"
+    held, of = (seen.same.k, seen.same.n) if seen else (0, 0)
     entries.enter_share(
-        ledger, name, title, seen.same.k, seen.same.n, about, reason=UNPICKED, notes=notes
+        *(ledger, f"{prefix}.same_choice", title, held, of, about),
+        reason="no item was picked by both",
+        notes=notes,
     )
+    if seen is None:
+        return
     ledger.add(
         f"{prefix}.kappa",
         f"Cohen's kappa of the choices that {pair[0]} and {pair[1]} pick, {benchmark}",
         seen.kappa,
         ci=seen.kappa_ci,
-        n=seen.same.n,
+        n=of,
         n_of=entries.N_OF,
         estimator="kappa, large-sample interval (Fleiss, Cohen and Everitt)",
         where=about,
