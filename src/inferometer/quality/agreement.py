@@ -20,6 +20,11 @@ FREE_TEXT = "answers are free text: kappa needs a closed set of labels"
 ONE_LABEL = "both SUTs give one and the same label throughout: chance agreement is 1"
 NO_ERROR = "the large-sample error of kappa is 0 here: no interval"
 PERFECT = "the SUTs agree on every item: kappa has no error to estimate"
+FEWEST_OTHERS = 5
+FEW_OTHERS = (
+    f"a SUT gives fewer than {FEWEST_OTHERS} answers beside its most frequent one: the "
+    "large-sample error of kappa does not hold"
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,8 @@ def agreement(
     -------
     Agreement
         An invalid or empty answer never agrees with anything in `same`. `kappa` is undefined
-        where chance agreement is 1; its interval, where its large-sample error is 0.
+        where chance agreement is 1; its interval, where its large-sample error is 0 or a SUT gives
+        fewer than `FEWEST_OTHERS` answers beside its most frequent one.
 
     Raises
     ------
@@ -147,4 +153,6 @@ def _kappa(
     half = float(stats.norm.ppf((1 + confidence) / 2)) * float(fit.std_kappa)
     if not half > 0:
         return kappa, None, NO_ERROR
+    if table.sum() - max(table.sum(axis=0).max(), table.sum(axis=1).max()) < FEWEST_OTHERS:
+        return kappa, None, FEW_OTHERS
     return kappa, interval(max(kappa - half, -1.0), min(kappa + half, 1.0)), None
