@@ -355,12 +355,17 @@ def _session_facts(sealed: manifest.Manifest) -> SessionFacts:
 
 
 def _stack_version(server: dict[str, Any]) -> str:
-    """The stack with the pins of its own packages: their names contain its, or begin it."""
+    """The stack with the pins of its own packages: their names contain its, or begin it.
+
+    Where none does, what it says of itself: a server of the user's own, a library by another name.
+    """
     stack = _letters(server["stack"])
     pins = (server["environment"] or {}).get("freeze", [])
     names = {pin: _letters(pin.partition("==")[0]) for pin in pins}
     own = [pin for pin, name in names.items() if stack in name or stack.startswith(name)]
-    return f"{server['stack']} ({', '.join(own) or 'version unknown'})"
+    told = server.get("read_back", {})
+    known = own or [str(told[key]) for key in ("library", "version") if told.get(key)]
+    return f"{server['stack']} ({', '.join(known) or 'version unknown'})"
 
 
 def _letters(package: str) -> str:

@@ -24,5 +24,18 @@ def test_a_stack_is_shown_with_the_pins_of_its_own_packages(stack, freeze, shown
     assert _stack_version(server) == f"{stack} ({shown})"
 
 
+@pytest.mark.parametrize(
+    ("stack", "read_back", "shown"),
+    [
+        ("llamacpp_inprocess", {"library": "cyllama 0.2.18, llama.cpp b64739e"}, None),
+        ("ollama", {"version": "0.9.6"}, "0.9.6"),
+    ],
+)
+def test_a_stack_without_pins_of_its_own_is_shown_as_it_describes_itself(stack, read_back, shown):
+    server = {"stack": stack, "environment": {"freeze": ["cyllama==0.2.18"]}}
+    shown = shown or read_back["library"]
+    assert _stack_version(server | {"read_back": read_back}) == f"{stack} ({shown})"
+
+
 def test_a_server_of_the_users_own_has_no_known_version():
     assert _stack_version({"stack": "url", "environment": None}) == "url (version unknown)"
